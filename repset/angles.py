@@ -1,0 +1,95 @@
+"""The angle table and the one function that evaluates it.
+
+Interior angles at the middle joint, 0..180 degrees, in the image plane, from pixels (never from normalised
+coordinates: on a frame that is not square these bend every angle). `trunk_lean` is the angle of the mid-hip →
+mid-shoulder line to the image's vertical: 0 upright, 90 lying; `left_trunk_lean` the same of one side, for views in
+which the other is hidden. An interior angle folds at 180: a straight joint of
+178° reads about 174° under 5 % noise, so lock-out limits carry an allowance.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from repset.landmarks import DERIVED, SKELETONS, mirror_name
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Angle:
+    """Interior angle a-b-c, at b. `vertical` as c means straight up in the image from b."""
+
+    name: str
+    a: str
+    b: str
+    c: str
+
+
+_LEFT = (
+    Angle("left_shoulder", "left_hip", "left_shoulder", "left_elbow"),
+    Angle("left_elbow", "left_shoulder", "left_elbow", "left_wrist"),
+    Angle("left_wrist", "left_elbow", "left_wrist", "left_index"),
+    Angle("left_hip", "left_shoulder", "left_hip", "left_knee"),
+    Angle("left_knee", "left_hip", "left_knee", "left_ankle"),
+    Angle("left_ankle", "left_knee", "left_ankle", "left_foot_index"),
+    Angle("left_body_line", "left_shoulder", "left_hip", "left_ankle"),
+    Angle("left_trunk_lean", "left_shoulder", "left_hip", "vertical"),
+)
+
+ANGLES: tuple[Angle, ...] = (
+    *_LEFT,
+    *(Angle(*(mirror_name(part) for part in (a.name, a.a, a.b, a.c))) for a in _LEFT),
+    Angle("trunk_lean", "neck", "pelvis", "vertical"),
+    Angle("neck", "head", "neck", "pelvis"),
+)
+"""Every angle; the right side is generated from the left."""
+
+BY_NAME = {angle.name: angle for angle in ANGLES}
+
+
+def interior_deg(a: Floats, b: Floats, c: Floats) -> Floats:
+    """Angle at b between the rays to a and c.
+
+    Args:
+        a, b, c: points, shape (..., D), any one unit.
+    Returns: shape (...), degrees in [0, 180]; NaN where a point is NaN or coincides with b.
+    """
+    u, v = (a - b).astype(np.float64), (c - b).astype(np.float64)
+    nu, nv = np.linalg.norm(u, axis=-1), np.linalg.norm(v, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # 2·atan2 of difference and sum of the unit vectors: exact near 0 and 180, where arccos is not.
+        uu, vv = u / nu[..., None], v / nv[..., None]
+        angle = 2 * np.arctan2(np.linalg.norm(uu - vv, axis=-1), np.linalg.norm(uu + vv, axis=-1))
+    known = (nu > 0) & (nv > 0)
+    return np.asarray(np.degrees(np.where(known, angle, np.nan)), np.float32)
+
+
+def evaluate(name: str, xy_px: Floats, skeleton: str) -> Floats:
+    """One angle of the table over frames.
+
+    Args:
+        name: a row of ANGLES, with its side.
+        xy_px: shape (T, K, 2), pixels, y down, in the order of `skeleton`.
+    Returns: shape (T,), degrees in [0, 180]; NaN where a joint is NaN or the skeleton lacks it.
+    """
+    angle = BY_NAME[name]
+    return interior_deg(*(_point(joint, angle, xy_px, skeleton) for joint in (angle.a, angle.b, angle.c)))
+
+
+def evaluate_all(xy_px: Floats, skeleton: str) -> dict[str, Floats]:
+    """Every angle of the table: name → shape (T,), as `evaluate` gives it."""
+    return {angle.name: evaluate(angle.name, xy_px, skeleton) for angle in ANGLES}
+
+
+def _point(joint: str, angle: Angle, xy_px: Floats, skeleton: str) -> Floats:
+    if joint == "vertical":
+        return _point(angle.b, angle, xy_px, skeleton) + np.array([0.0, -1.0], np.float32)
+    joints = SKELETONS[skeleton].joints
+    if joint in joints:
+        return xy_px[:, joints.index(joint)]
+    parts = DERIVED.get(joint, ())
+    if parts and all(part in joints for part in parts):
+        return np.asarray(xy_px[:, [joints.index(part) for part in parts]].mean(axis=1), np.float32)
+    return np.full((len(xy_px), xy_px.shape[-1]), np.nan, np.float32)

@@ -1,0 +1,1 @@
+"""Automatic labels: poses, angles, repetitions, form verdicts and exercise names for images and videos."""

@@ -1,0 +1,104 @@
+"""Why a clip got its verdicts: every rule on every repetition, with the frame, the value and what would flip it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from repset.autolabel.form import Finding
+from repset.autolabel.label import TrackLabels, label_track
+from repset.autolabel.ruleset import RuleSet, load_rules
+from repset.errors import RepsetError
+from repset.landmarks import SKELETONS, JointState
+from repset.records import read_rows, read_table
+from repset.schema import PoseTrack, Stretch
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A clip judged again from its stored poses.
+
+    Attributes:
+        labels: sets, repetitions, verdicts and findings, as label_track gives them now.
+        stored_sha256: hash of the rules that the stored verdicts were made with; None where there is no verdict.
+    """
+
+    track: PoseTrack
+    labels: TrackLabels
+    rules: RuleSet
+    stored_sha256: str | None
+
+    @property
+    def rules_changed(self) -> bool:
+        """Whether the stored verdicts come from other rules than these."""
+        return self.stored_sha256 is not None and self.stored_sha256 != self.rules.sha256
+
+
+def explain(
+    labels: Path, sample_id: str, rules: str | None, min_visibility: float, index: Path | None = None
+) -> Explanation:
+    """Judge one labelled clip again.
+
+    Args:
+        labels: folder of `repset autolabel`. index: of the source, for clips that came as poses.
+        rules: name or file of a rule set; None: the one its verdicts name.
+    Raises: RepsetError if the folder has no such clip.
+    """
+    sets = read_rows(labels / "sets.parquet", "sets", filters=[("sample_id", "==", sample_id)])
+    form = read_rows(
+        labels / "form.parquet", "form", ["rule_set", "rules_sha256"], filters=[("sample_id", "==", sample_id)]
+    )
+    track = stored_track(labels, sample_id) or (stored_track(index, sample_id) if index else None)
+    if track is None:
+        names = sorted(set(read_table(labels / "poses.parquet", "poses", ["sample_id"])["sample_id"].to_pylist()))
+        some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        raise RepsetError(
+            f"{labels}: expected poses of {sample_id}, found those of {some or 'no clip'}. Name one of these."
+        )
+    loaded = load_rules(rules or (form[0]["rule_set"] if form else "default"))
+    stretches = [Stretch(s["start"], s["end"], s["exercise"], s["exercise_p"], s["origin"]) for s in sets]
+    result = label_track(sample_id, track, stretches, loaded, min_visibility)
+    return Explanation(track, result, loaded, form[0]["rules_sha256"] if form else None)
+
+
+def stored_track(folder: Path, sample_id: str) -> PoseTrack | None:
+    """Person 0 of a clip from a folder's `poses`, or None; joints outside the picture count as unseen."""
+    rows = read_rows(folder / "poses.parquet", "poses", filters=[("sample_id", "==", sample_id), ("person", "==", 0)])
+    rows = [row for row in rows if row["skeleton"] == rows[0]["skeleton"]]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: int(row["frame"]))
+    joints = len(SKELETONS[rows[0]["skeleton"]].joints)
+    count = int(rows[-1]["frame"]) + 1
+    xy = np.full((count, joints, 2), np.nan, np.float32)
+    visibility = np.full((count, joints), np.nan, np.float32)
+    times = np.array([row["time_s"] for row in rows])
+    frames = np.array([row["frame"] for row in rows])
+    for row in rows:
+        xy[row["frame"], :, 0], xy[row["frame"], :, 1] = row["x_px"], row["y_px"]
+        seen = np.array(row["visibility"], np.float32)
+        visibility[row["frame"]] = np.where(np.array(row["state"]) == JointState.OUTSIDE, 0, seen)
+    step = float(np.median(np.diff(times) / np.diff(frames))) if len(rows) > 1 else 1.0
+    time_s = np.interp(np.arange(count), frames, times)
+    time_s[: frames[0]] = times[0] + (np.arange(frames[0]) - frames[0]) * step
+    xyz = None
+    if rows[0]["xyz_m"] is not None:
+        xyz = np.full((count, joints, 3), np.nan, np.float32)
+        for row in rows:
+            xyz[row["frame"]] = np.array(row["xyz_m"], np.float32).reshape(joints, 3)
+    return PoseTrack(rows[0]["skeleton"], time_s, xy, visibility, 0, 0, xyz)
+
+
+def sentence(finding: Finding, time_s: float | None) -> str:
+    """One rule's finding in words, with what would flip it."""
+    rule = finding.rule
+    if finding.reason:
+        return f"{rule.id}: unscorable - {finding.reason}"
+    low = "" if finding.low_deg is None else f"at least {finding.low_deg:g}°"
+    high = "" if finding.high_deg is None else f"at most {finding.high_deg:g}°"
+    wanted = " and ".join(part for part in (low, high) if part)
+    where = f" in frame {finding.frame} ({time_s:.2f} s)" if time_s is not None else ""
+    margin = finding.margin_deg
+    close = ", within the tolerance granted" if margin <= rule.tolerance_deg else ""
+    text = f"{rule.id}: {finding.verdict} - {rule.angle} {finding.value_deg:.1f}°{where}, wanted {wanted}"
+    return f"{text}; {margin:.1f}° more or less would change it{close}"

@@ -1,0 +1,254 @@
+"""Verdicts: rules held against true interior angles, at the phases of each repetition, in the views where they hold.
+
+Three states. A repetition is incorrect when a rule is broken beyond its tolerance; correct when every required rule
+was measured and held; unscorable otherwise: hidden joint, wrong view, end not seen. Unknown is never good.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from repset import angles
+from repset.autolabel.reps import Rep, reach_deg
+from repset.autolabel.ruleset import ExerciseRules, Limit, Rule
+from repset.autolabel.smooth import CleanTrack
+from repset.autolabel.view import better_side
+from repset.landmarks import SKELETONS
+from repset.schema import PoseTrack
+
+Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+CORRECT, INCORRECT, UNSCORABLE = "correct", "incorrect", "unscorable"
+
+TURN_SHARE = 0.15  # of a repetition's length, on both sides of its turn
+REST_SHARE = 0.25  # of its length before its start and after its end, where start and lock-out are measured
+REST_MIN_S = 0.3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says about one repetition (or frame).
+
+    Attributes:
+        value_deg: the measured statistic; NaN where it could not be measured.
+        low_deg, high_deg: the range as applied, tolerance included; None: open, or no limit for this view.
+        frame: where it was measured, counted in the clip; -1 where it was not.
+        reason: why it is unscorable, else empty.
+    """
+
+    rule: Rule
+    verdict: str
+    value_deg: float
+    low_deg: float | None
+    high_deg: float | None
+    frame: int
+    reason: str = ""
+
+    @property
+    def margin_deg(self) -> float:
+        """Smallest change of the angle that would flip the verdict; NaN where there is none."""
+        gaps = [abs(self.value_deg - limit) for limit in (self.low_deg, self.high_deg) if limit is not None]
+        return min(gaps) if gaps else float("nan")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A repetition with room to its neighbours: frames [before, after) lie between the neighbours' turns."""
+
+    rep: Rep
+    before: int
+    after: int
+
+
+def judge_rep(rules: ExerciseRules, window: Window, clean: CleanTrack, view: str) -> list[Finding]:
+    """Every rule's finding on one repetition.
+
+    Args:
+        clean: the stretch's track, gated by visibility; frames of `window` count within it.
+        view: name in repset.autolabel.view.VIEWS.
+    """
+    return [_judge(rule, window, clean, view) for rule in rules.rules]
+
+
+def decide(findings: Sequence[Finding]) -> tuple[str, Finding | None]:
+    """Verdict of a repetition and the finding that decided it (None: every rule held)."""
+    for finding in findings:
+        if finding.verdict == INCORRECT:
+            return INCORRECT, finding
+    for finding in findings:
+        if finding.verdict == UNSCORABLE and finding.rule.required:
+            return UNSCORABLE, finding
+    return (CORRECT, None) if any(f.verdict == CORRECT for f in findings) else (UNSCORABLE, None)
+
+
+def not_judged(findings: Sequence[Finding]) -> str | None:
+    """What a verdict says nothing about: rules that are not required and could not be judged."""
+    names = [f.rule.id for f in findings if f.verdict == UNSCORABLE and not f.rule.required]
+    return f"not judged: {', '.join(names)}" if names else None
+
+
+def summarise(verdicts: Sequence[str]) -> str:
+    """Verdict of a whole set: one wrong repetition makes it incorrect, one unknown makes it unscorable."""
+    if INCORRECT in verdicts:
+        return INCORRECT
+    return CORRECT if verdicts and UNSCORABLE not in verdicts else UNSCORABLE
+
+
+def windows(reps: Sequence[Rep], frames: int) -> list[Window]:
+    """Each repetition with the frames that no neighbour's turn claims."""
+    turns = [-1, *(rep.turn for rep in reps), frames]
+    return [Window(rep, turns[k] + 1, turns[k + 2]) for k, rep in enumerate(reps)]
+
+
+def phase_frames(phase: str, window: Window, time_s: Doubles) -> Indices:
+    """Frames of a phase; none where the clip does not show it."""
+    rep = window.rep
+    last = min(rep.end - 1, len(time_s) - 1)
+    length = float(time_s[last] - time_s[rep.start])
+    if phase == "whole":
+        return np.arange(rep.start, rep.end)
+    if phase == "turn":
+        near = np.abs(time_s - time_s[rep.turn]) <= TURN_SHARE * length
+        return np.flatnonzero(near[: rep.end]) if near.any() else np.array([rep.turn])
+    room = max(REST_MIN_S, REST_SHARE * length)
+    if phase == "start":
+        inside = (time_s >= time_s[rep.start] - room) & (time_s <= time_s[rep.start] + 1e-9)
+    else:
+        inside = (time_s >= time_s[last] - 1e-9) & (time_s <= time_s[last] + room)
+    frames = np.flatnonzero(inside)
+    return frames[(frames >= window.before) & (frames < window.after)]
+
+
+def whole_movement(window: Window, time_s: Doubles) -> slice:
+    """Frames of a repetition with the rest on both sides of it."""
+    frames = np.concatenate([phase_frames(phase, window, time_s) for phase in ("start", "whole", "end")])
+    return slice(int(frames.min()), int(frames.max()) + 1)
+
+
+def series(rule: Rule, track: PoseTrack) -> list[Doubles]:
+    """The rule's angle over time, (T,) degrees: of the better-seen side, or of both apart for `sides: any`."""
+    track = gate(track, rule.min_visibility)
+    sided = f"left_{rule.angle}" in angles.BY_NAME
+    if not sided:
+        return [_angle(rule.angle, track)]
+    of_side = _reach if rule.measure == "reach" else _angle
+    both = [of_side(f"{side}_{rule.angle}", track) for side in ("left", "right")]
+    if rule.sides == "any":
+        return both
+    joints = angles.BY_NAME[f"left_{rule.angle}"]
+    names = [joint.removeprefix("left_") for joint in (joints.a, joints.b, joints.c) if joint.startswith("left_")]
+    side = better_side(track, tuple(names))
+    if side != "both":
+        return [both[0 if side == "left" else 1]]
+    if rule.angle in angles.BY_NAME:  # seen from ahead the midline is surer than either side
+        return [_angle(rule.angle, track)]
+    left, right = both
+    mean = (left + right) / 2
+    return [np.where(np.isfinite(mean), mean, np.where(np.isfinite(left), left, right))]
+
+
+def gate(track: PoseTrack, min_visibility: float) -> PoseTrack:
+    """The track with joints seen less than this unknown."""
+    if min_visibility <= 0:
+        return track
+    xy = np.where((track.visibility >= min_visibility)[..., None], track.xy_px, np.float32(np.nan))
+    return PoseTrack(track.skeleton, track.time_s, xy, track.visibility, track.width, track.height, track.xyz_m)
+
+
+def within(value: float | Doubles, limit: Limit, tolerance_deg: float) -> npt.NDArray[np.bool_]:
+    """Whether values lie in the range, its ends and the tolerance included; NaN does not."""
+    low, high = applied(limit, tolerance_deg)
+    values = np.asarray(value, np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(
+            (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high)), np.bool_
+        )
+
+
+def applied(limit: Limit, tolerance_deg: float) -> tuple[float | None, float | None]:
+    """Range with the tolerance added, inside 0..180."""
+    low = None if limit.low_deg is None else max(0.0, limit.low_deg - tolerance_deg)
+    high = None if limit.high_deg is None else min(180.0, limit.high_deg + tolerance_deg)
+    return low, high
+
+
+def _angle(name: str, track: PoseTrack) -> Doubles:
+    return angles.evaluate(name, track.xy_px, track.skeleton).astype(np.float64)
+
+
+def _reach(name: str, track: PoseTrack) -> Doubles:
+    angle, skeleton = angles.BY_NAME[name], SKELETONS[track.skeleton]
+    if any(joint not in skeleton.joints for joint in (angle.a, angle.b, angle.c)):
+        return np.full(len(track.time_s), np.nan)
+    a, b, c = (track.xy_px[:, skeleton.index(joint)].astype(np.float64) for joint in (angle.a, angle.b, angle.c))
+    return reach_deg(a, b, c, track.time_s)
+
+
+def _judge(rule: Rule, window: Window, clean: CleanTrack, view: str) -> Finding:
+    limit = rule.limit(view)
+    if limit is None:
+        seen = ", ".join(rule.limits)
+        return Finding(rule, UNSCORABLE, float("nan"), None, None, -1, f"{rule.id} needs the view {seen}, not {view}")
+    low, high = applied(limit, rule.tolerance_deg)
+    if (rule.phase == "end" and not window.rep.ends) or (rule.phase == "start" and not window.rep.starts):
+        return Finding(rule, UNSCORABLE, float("nan"), low, high, -1, f"the {rule.phase} is not in the clip")
+    frames = phase_frames(rule.phase, window, clean.track.time_s)
+    values = series(rule, clean.track)[0][frames]
+    known = np.isfinite(values)
+    if not known.any() or known.mean() < rule.min_known:
+        share = f"{known.mean() if len(known) else 0:.0%}"
+        return Finding(rule, UNSCORABLE, float("nan"), low, high, -1, f"{rule.angle} seen in {share} of the frames")
+    value, frame = _statistic(rule.statistic, values, frames)
+    verdict = CORRECT if within(value, limit, rule.tolerance_deg) else INCORRECT
+    return Finding(rule, verdict, value, low, high, frame)
+
+
+def _statistic(name: str, values: Doubles, frames: Indices) -> tuple[float, int]:
+    """The statistic and the frame that shows it best."""
+    if name == "min":
+        at = int(np.nanargmin(values))
+    elif name == "max":
+        at = int(np.nanargmax(values))
+    else:
+        middle = float(np.nanmedian(values))
+        return middle, int(frames[int(np.nanargmin(np.abs(values - middle)))])
+    return float(values[at]), int(frames[at])
+
+
+def judge_frames(rules: Sequence[Rule], track: PoseTrack, view: str) -> list[Finding]:
+    """One finding a frame: the first rule that is broken, else the first that cannot be judged, else the last held.
+
+    Args:
+        track: gated by visibility, not filtered: frame-wise demonstrations saw the detector's joints as they came.
+    """
+    per_rule = [_frame_findings(rule, track, view) for rule in rules]
+    rank = {INCORRECT: 0, UNSCORABLE: 1, CORRECT: 2}
+    return [min(found, key=lambda finding: rank[finding.verdict]) for found in zip(*per_rule, strict=True)]
+
+
+def _frame_findings(rule: Rule, track: PoseTrack, view: str) -> list[Finding]:
+    """A frame is correct when a side that is seen lies in the range."""
+    limit = rule.limit(view)
+    low, high = applied(limit, rule.tolerance_deg) if limit else (None, None)
+    both = np.stack(series(rule, track))
+    known = np.isfinite(both).any(0)
+    good = within(both, limit, rule.tolerance_deg) if limit else np.zeros(both.shape, np.bool_)
+    shown = np.where(good.any(0), np.argmax(good, axis=0), np.argmax(np.isfinite(both), axis=0))
+    values = both[shown, np.arange(both.shape[1])]
+    verdict = np.where(good.any(0), CORRECT, np.where(known & (limit is not None), INCORRECT, UNSCORABLE))
+    why = f"{rule.angle} not seen" if limit else f"{rule.id} is not judged from this view"
+    return [
+        Finding(rule, str(verdict[k]), float(values[k]), low, high, k, "" if verdict[k] != UNSCORABLE else why)
+        for k in range(len(values))
+    ]
+
+
+def summarise_frames(verdicts: Sequence[str]) -> str:
+    """Verdict over frames: those that cannot be judged are left out; none left is unscorable."""
+    judged = [verdict for verdict in verdicts if verdict != UNSCORABLE]
+    if not judged:
+        return UNSCORABLE
+    return INCORRECT if INCORRECT in judged else CORRECT

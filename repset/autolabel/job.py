@@ -1,0 +1,233 @@
+"""The two jobs: label a source of the project (a stage), or anyone's files (a folder of tables and summary.csv)."""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+import repset
+from repset.autolabel.inputs import Problem, Task, find_media, source_tasks
+from repset.autolabel.pool import Progress, run_tasks
+from repset.autolabel.pose import cache_folder, mediapipe_version, model_sha256
+from repset.autolabel.recognise import recogniser
+from repset.autolabel.ruleset import load_rules
+from repset.autolabel.work import SUMMARY, Options, Outcome, summary_row
+from repset.errors import ConfigError, DataError, RepsetError
+from repset.exercises import NAMES, canonical
+from repset.params import AutolabelParams
+from repset.project import Project, find_project
+from repset.records import TableWriter, atomic_folder, write_csv, write_json, write_table
+
+OnError = Literal["fail", "skip"]
+Watch = Callable[[int, int], Progress | None]
+"""Given the numbers of frames (0: unknown) and tasks, what to tell the progress to."""
+
+OUTPUTS = frozenset(
+    f"{name}.parquet" for name in ("poses", "angles", "reps", "form", "sets")
+) | {"summary.csv", "job.json", "report.json", "overlay"}  # fmt: skip
+"""Everything a job writes."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job did.
+
+    Attributes:
+        out: the folder written.
+        about: as job.json has it: versions, hashes, counts, wall time.
+        summary: rows of summary.csv.
+    """
+
+    out: Path
+    about: dict[str, Any]
+    summary: list[dict[str, Any]]
+
+
+def label_files(
+    paths: Sequence[Path],
+    out: Path,
+    params: AutolabelParams,
+    *,
+    exercise: str = "auto",
+    overlay: bool = False,
+    jobs: int | None = None,
+    on_error: OnError = "fail",
+    watch: Watch | None = None,
+) -> Report:
+    """Poses, angles, repetitions and form verdicts of anyone's videos and images.
+
+    Args:
+        paths: files and folders (searched to the bottom).
+        out: folder for the tables, summary.csv, job.json (and overlay/); replaced when it is an earlier job's.
+        exercise: canonical name or alias of what is done in every video, or `auto`: recognise it.
+        overlay: also write each video with its labels drawn in.
+        jobs: processes; None: one a core.
+        on_error: a file that cannot be read stops the job, or becomes a row with status `error`. A file that is no
+            video stops it at once; one that breaks off stops it after the others are done, so that a second run
+            finds them in the cache.
+    Raises: RepsetError (DataError, ConfigError) before anything is written.
+    """
+    begun = time.monotonic()
+    given = _exercise(exercise)
+    _check_out(out)
+    found = find_media(paths)
+    if found.problems and on_error == "fail":
+        raise RepsetError(_sentence(found.problems))
+    options = _options(params, given, _cache(), overlay, jobs, len(found.tasks))
+    about = _about(options, found.tasks)
+    with atomic_folder(out) as folder:
+        outcomes = _run(list(found.tasks), options, folder, jobs, on_error, watch)
+        lost = [summary_row(p.media, status="error", reason=p.reason) for p in found.problems]
+        summary = sorted([row for o in outcomes for row in o.summary] + lost, key=lambda row: str(row["media"]))
+        _write(folder, outcomes, summary)
+        wall_s = time.monotonic() - begun
+        frames = sum(outcome.frames for outcome in outcomes)
+        about |= _counts(outcomes, summary) | {
+            "cached": sum(outcome.cached for outcome in outcomes),
+            "ignored": found.ignored,
+            "jobs": jobs or _cores(),
+            "wall_s": round(wall_s, 2),
+            "frames_per_s": round(frames / wall_s, 1),
+        }
+        write_json(folder / "job.json", about)
+    return Report(out, about, summary)
+
+
+def label_source(
+    project: Project,
+    source: str,
+    params: AutolabelParams,
+    *,
+    jobs: int | None = None,
+    on_error: OnError = "fail",
+    watch: Watch | None = None,
+) -> Report:
+    """Automatic labels of one source: the index's clips and images through MediaPipe, its poses as they are.
+
+    Writes datasets/<source>/labels: poses (of MediaPipe only), angles, reps, form, sets, summary.csv, report.json.
+    Raises: DataError if there is no index, or an item in it cannot be read (`on_error` fail).
+    """
+    index, out = project.index(source), project.labels(source)
+    tasks = source_tasks(index)
+    if not tasks:
+        raise DataError(index / "samples.parquet", "samples to label", "none", f"Run: repset index {source}")
+    options = _options(params, None, project.cache / "cache" / "poses", False, jobs, len(tasks))
+    about = {"source": source} | _about(options, tasks)
+    with atomic_folder(out) as folder:
+        outcomes = _run(tasks, options, folder, jobs, on_error, watch)
+        summary = [row for outcome in outcomes for row in outcome.summary]
+        _write(folder, outcomes, summary)
+        about |= _counts(outcomes, summary)
+        write_json(folder / "report.json", about)
+    return Report(out, about, summary)
+
+
+def _exercise(word: str) -> str | None:
+    if word == "auto":
+        return None
+    name = canonical(word)
+    if name not in NAMES:
+        raise ConfigError(f"exercise {word!r}: expected auto or one of {', '.join(NAMES)}. Choose one of these.")
+    return name
+
+
+def _check_out(out: Path) -> None:
+    """An earlier job's folder may be replaced, anything else may not."""
+    if out.is_dir() and (foreign := sorted(p.name for p in out.iterdir() if p.name not in OUTPUTS)):
+        raise DataError(
+            out, "a new folder, or one that this command wrote", f"other files in it ({foreign[0]})",
+            "Choose another folder with --out",
+        )  # fmt: skip
+    if out.exists() and not out.is_dir():
+        raise DataError(out, "a folder", "a file", "Choose another folder with --out")
+
+
+def _cache() -> Path:
+    """Inside a project its own cache, elsewhere the user's."""
+    try:
+        return find_project().cache / "cache" / "poses"
+    except RepsetError:
+        return cache_folder() / "poses"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _options(
+    params: AutolabelParams, exercise: str | None, cache: Path, overlay: bool, jobs: int | None, tasks: int
+) -> Options:
+    # Fewer clips than cores: the idle cores decode ahead.
+    spare = max(1, min(4, _cores() // max(1, min(jobs or _cores(), tasks))))
+    return Options(exercise, params.rule_set, params.model, params.min_visibility, cache, spare, overlay)
+
+
+def _about(options: Options, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Versions, hashes and options. Raises: RepsetError now, not after hours, where a model or rule set is missing."""
+    names_exercises = options.exercise is None and any(task.stretches is None for task in tasks)
+    return {
+        "repset": repset.__version__,
+        "mediapipe": mediapipe_version(),
+        "model": options.model,
+        "model_sha256": model_sha256(options.model),
+        "rules": options.rules,
+        "rules_sha256": load_rules(options.rules).sha256,
+        "min_visibility": options.min_visibility,
+        "exercise": options.exercise or "auto",
+        "exercise_model_sha256": recogniser().sha256 if names_exercises else None,
+    }
+
+
+def _run(
+    tasks: list[Task], options: Options, folder: Path, jobs: int | None, on_error: OnError, watch: Watch | None
+) -> list[Outcome]:
+    """Outcomes in the order of the tasks. Raises: RepsetError under `fail`, once all others are done."""
+    progress = watch(sum(task.frames for task in tasks), len(tasks)) if watch is not None else None
+    outcomes = list(run_tasks(tasks, options, folder, jobs or _cores(), progress)) if tasks else []
+    outcomes.sort(key=lambda outcome: outcome.task.number)
+    problems = [Problem(outcome.task.media, outcome.error) for outcome in outcomes if outcome.error]
+    if problems and on_error == "fail":
+        raise RepsetError(_sentence(problems))
+    return outcomes
+
+
+def _sentence(problems: Sequence[Problem]) -> str:
+    """The first fault whole; the others by name."""
+    first, others = problems[0].reason, [problem.media for problem in problems[1:]]
+    if not others:
+        return f"{first} (--on-error skip labels the rest)"
+    names = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+    return f"{first} Unreadable as well: {len(others)} ({names}). (--on-error skip labels the rest)"
+
+
+def _write(folder: Path, outcomes: Sequence[Outcome], summary: list[dict[str, Any]]) -> None:
+    """The tables in task order; the large ones are put together from the pieces, in constant memory."""
+    parts = folder / "parts"
+    for name in ("poses", "angles"):
+        with TableWriter(folder / f"{name}.parquet", name) as table:
+            for outcome in outcomes:
+                piece = parts / f"{outcome.task.number}.{name}.parquet"
+                if piece.is_file():
+                    table.add(pq.read_table(piece))
+    shutil.rmtree(parts, ignore_errors=True)
+    for name in ("sets", "reps", "form"):
+        write_table(folder / f"{name}.parquet", name, [row for outcome in outcomes for row in getattr(outcome, name)])
+    write_csv(folder / "summary.csv", SUMMARY, summary)
+
+
+def _counts(outcomes: Sequence[Outcome], summary: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    media = {str(row["media"]): str(row["status"]) for row in summary}
+    return {
+        "media": len(media),
+        "frames": sum(outcome.frames for outcome in outcomes),
+        "sets": sum(row["set"] is not None for row in summary),
+        "reps": sum(int(row["reps"] or 0) for row in summary),
+        "status": dict(sorted(Counter(media.values()).items())),
+        "errors": [{"media": row["media"], "reason": row["reason"]} for row in summary if row["status"] == "error"],
+    }

@@ -1,0 +1,129 @@
+"""Names what is done in a pose track, with the small network that lies in the package. No torch: onnxruntime alone.
+
+`exercise.onnx` was written by `repset release exercise` after its answers agreed with the trained network's;
+`exercise.json` beside it says what it knows and where it comes from. Its windows are made by `repset.pose_features`,
+the same code that made them for training.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repset import pose_features as features
+from repset import stretches
+from repset.errors import DataError
+from repset.exercises import NONE
+from repset.pose_features import Floats, WindowSpec
+from repset.schema import PoseTrack, Stretch
+
+HERE = Path(__file__).parent
+HOP = 0.25
+"""Windows start this part of a window apart, as when the model was scored."""
+
+MIN_P = 0.5
+"""Below this mean probability a stretch has no name: it is called `none` rather than guessed."""
+
+MIN_SEEN = 0.25
+"""A window in which fewer of the joints are placed, over all its steps, counts as `none`: there is nobody to judge."""
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """The released model.
+
+    Attributes:
+        classes: names of the output channels; spec: how a track is cut into windows.
+        sha256: of the .onnx file, for provenance.
+    """
+
+    classes: tuple[str, ...]
+    spec: WindowSpec
+    sha256: str
+    session: Any
+
+    def log_probabilities(self, windows: Floats) -> Floats:
+        """(W, CHANNELS, N) windows → (W, C) log probabilities."""
+        logits = self.session.run(None, {"windows": windows})[0].astype(np.float64)
+        top = logits.max(axis=1, keepdims=True)
+        return np.asarray(logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True)), np.float32)
+
+
+@cache
+def recogniser(folder: Path = HERE) -> Recogniser:
+    """The model in `folder`, loaded once.
+
+    Raises: DataError if a file is missing, or made for other features than this version computes.
+    """
+    import onnxruntime
+
+    from repset.records import sha256_bytes
+
+    network, card = folder / "exercise.onnx", folder / "exercise.json"
+    if not network.is_file() or not card.is_file():
+        missing = network if not network.is_file() else card
+        raise DataError(missing, "the released exercise model", "no file", "Name the exercise: --exercise squat")
+    facts = json.loads(card.read_text(encoding="utf-8"))
+    if facts["channels"] != features.CHANNELS or facts["joints"] != list(features.JOINTS):
+        raise DataError(card, f"a model of {features.CHANNELS} channels", f"{facts['channels']}", "Release it again")
+    data = network.read_bytes()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # clips run side by side, one process each
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    spec = WindowSpec(facts["window_s"], facts["steps"])
+    return Recogniser(tuple(facts["classes"]), spec, sha256_bytes(data), session)
+
+
+def recognise(track: PoseTrack, model: Recogniser | None = None, min_p: float = MIN_P) -> list[Stretch]:
+    """The exercises of a track, in order, without gaps; rest and anything outside the ontology is `none`.
+
+    Args:
+        track: one person; any skeleton of repset.landmarks.
+        model: None takes the released one.
+        min_p: a stretch whose name is less probable than this (mean over its windows) is `none`.
+    Returns: at least one Stretch (origin "model") for a track with frames; a clip in which one thing is done is a
+        single one. `exercise_p` is the mean probability of the name over the stretch's windows; where no name
+        reached `min_p`, one minus that of the best.
+    """
+    model = model or recogniser()
+    if not len(track.time_s):
+        return []
+    windows, starts = features.track_windows(track, model.spec, HOP * model.spec.seconds)
+    log_p, names = stretches.to_ontology(model.log_probabilities(windows), model.classes)
+    joints = len(features.JOINTS)
+    seen = windows[:, 4 * joints + 2 : 5 * joints + 2] > 0
+    covered = np.maximum(seen.any(axis=1).sum(axis=1), 1)  # steps inside the track; a short clip has few
+    empty = seen.sum(axis=(1, 2)) < MIN_SEEN * joints * covered
+    log_p[empty] = np.where(np.array(names) == NONE, 0.0, np.log(1e-9))
+    period = 1 / track.fps if len(track.time_s) > 1 else model.spec.step_s
+    found = stretches.decode(log_p, names, starts - track.time_s[0], model.spec.seconds, _duration(track) + period)
+    return _joined([_stretch(track, named, min_p) for named in found])
+
+
+def _duration(track: PoseTrack) -> float:
+    return float(track.time_s[-1] - track.time_s[0])
+
+
+def _stretch(track: PoseTrack, named: stretches.Named, min_p: float) -> Stretch:
+    start, end = np.searchsorted(track.time_s - track.time_s[0], [named.start_s - 1e-9, named.end_s - 1e-9])
+    if named.name != NONE and named.p < min_p:
+        return Stretch(int(start), int(end), NONE, 1 - named.p, "model")
+    return Stretch(int(start), int(end), named.name, named.p, "model")
+
+
+def _joined(parts: list[Stretch]) -> list[Stretch]:
+    """Neighbours of one name made one, their probabilities weighted by length."""
+    joined: list[Stretch] = []
+    for part in parts:
+        if part.end <= part.start:
+            continue
+        if joined and joined[-1].exercise == part.exercise:
+            last = joined.pop()
+            lengths = last.end - last.start, part.end - part.start
+            p = np.average([last.exercise_p or 0.0, part.exercise_p or 0.0], weights=lengths)
+            part = Stretch(last.start, part.end, part.exercise, float(p), "model")
+        joined.append(part)
+    return joined

@@ -1,0 +1,331 @@
+"""Counting repetitions: turning points of one robust signal per exercise, with hysteresis and an absolute minimum.
+
+Counting is kept apart from judging. What is counted is a *reach angle*: the angle a limb would have, had its two
+bones in every frame the length they show when best seen (law of cosines on the distance of the limb's ends). Unlike
+the interior angle it does not jump when the middle joint points at the camera, and being made of ratios it does not
+depend on the size of the person in the picture. Judging uses the true interior angles (repset.autolabel.form).
+
+A repetition is one turning point of effort whose lifting phase is in the clip; it is complete when the movement
+came from and went back to the start position. All shares and minima below are the project's own choice, set on
+what a body can do and checked on clips counted by eye.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from repset import angles, exercises
+from repset.autolabel.smooth import CleanTrack, rolling_scale
+from repset.autolabel.view import mean_visibility
+from repset.landmarks import SKELETONS
+from repset.schema import Floats, PoseTrack
+
+Doubles = npt.NDArray[np.float64]
+Combine = Literal["mean", "both", "active"]
+Posture = Literal["any", "lying", "hanging", "feet_planted"]
+
+TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a return
+COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
+EDGE_SHARE = 0.75  # of the typical swing: an extreme at the clip's edge that was reached, not passed through
+REST_SHARE = 0.1  # of its swing: a repetition starts and ends where the movement leaves and re-enters this band
+MIN_SWING_S = 0.1  # a full swing in less time is a slip of the detector
+MAX_SILENCE_S = 2.0  # nothing known for longer: what was before and after is counted apart
+BOTH_SIDES_SHARE = 0.5  # the worse-seen side takes part when it is seen at least this well, relative to the better
+MIN_SEEN = 0.15  # mean visibility of the limb below which nothing is counted
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How one exercise is counted.
+
+    Attributes:
+        combine: the two sides as their mean; or the lesser of both (both limbs must work: a walking person always has
+            one straight leg); or, for work with one arm, the arm that moves.
+        min_range: absolute minimum of a swing, degrees (torso lengths for a height).
+        min_period_s: two turning points are at least this far apart.
+        lift_first: the lifting (concentric) phase comes before the turn (curl, press), not after it (squat).
+        posture: what the body must do meanwhile (repset.autolabel.posture).
+        height: count the height of this joint over another, in torso lengths, instead of the reach angle.
+    """
+
+    combine: Combine
+    min_range: float
+    min_period_s: float
+    lift_first: bool
+    posture: Posture = "any"
+    height: tuple[str, str] | None = None
+
+
+COUNTING: dict[str, Counting] = {
+    "squat": Counting("both", 25, 0.3, False, "feet_planted"),
+    "lunge": Counting("mean", 25, 0.3, False),
+    "push_up": Counting("mean", 25, 0.3, False, "lying"),
+    "pull_up": Counting("mean", 25, 0.3, True, "hanging"),
+    "sit_up": Counting("mean", 20, 0.3, True, "lying"),
+    "bench_press": Counting("mean", 25, 0.3, False, "lying"),
+    "bicep_curl": Counting("active", 30, 0.3, True),
+    "tricep_extension": Counting("active", 25, 0.3, False),
+    "dumbbell_row": Counting("active", 25, 0.3, True),
+    "shoulder_press": Counting("mean", 25, 0.3, True),
+    "lateral_raise": Counting("mean", 25, 0.3, True),
+    "jumping_jack": Counting("mean", 40, 0.3, True),
+    "jump_rope": Counting("mean", 0.06, 0.2, True, height=("hip", "")),
+    "clean_and_jerk": Counting("both", 0.8, 1.0, True, height=("wrist", "shoulder")),
+}
+"""One row per exercise of the ontology (a test insists). Heights: the wrist over the shoulder tells a lift overhead
+from any pull; a hop is the hip's rise over its own slow path, which no interior angle shows."""
+
+
+@dataclass(frozen=True)
+class Rep:
+    """One repetition in frames: [start, end), turn inside.
+
+    Attributes:
+        complete: the movement came from the start position and returned to it.
+        whole: a swing was seen on both sides of the turn.
+        starts, ends: the rest before, after it was seen; false where the clip (or what is known) ends on the way.
+    """
+
+    start: int
+    turn: int
+    end: int
+    complete: bool
+    whole: bool
+    starts: bool
+    ends: bool
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What is counted.
+
+    Attributes:
+        values: (T,), larger = more effort, degrees (torso lengths for a height); NaN = unknown.
+        bend_deg: (T,) interior angle of the same limbs in the image, same direction; None where a height is counted.
+        bend_3d_deg: (T,) the same in space; None where there are no 3-D positions.
+        side: left | right | both | none.
+        seen: mean visibility of the better-seen limb.
+    """
+
+    values: Doubles
+    bend_deg: Doubles | None
+    bend_3d_deg: Doubles | None
+    side: str
+    seen: float
+
+
+def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
+    """The signal of one exercise over a whole clip.
+
+    Args:
+        clean: a track cleaned with visibility 0 (hidden joints may count; they never judge).
+    """
+    spec, row = COUNTING[exercise], exercises.BY_NAME[exercise]
+    track = clean.track
+    sign = 1.0 if row.effort == "max" or spec.height else -1.0
+    quality = {side: mean_visibility(track, _joints(spec, row.signal, side)) for side in ("left", "right")}
+    values = {side: sign * _one_side(spec, row.signal, side, clean) for side in ("left", "right")}
+    best = max(quality.values())
+    used = [side for side in ("left", "right") if quality[side] >= max(BOTH_SIDES_SHARE * best, MIN_SEEN)]
+    used = [side for side in used if np.isfinite(values[side]).any()]
+    if spec.combine == "active" and len(used) == 2:
+        used = _active(values)
+    if not used:
+        return Signal(np.full(len(track.time_s), np.nan), None, None, "none", best)
+    bend = None if spec.height else _join(_bends(track.xy_px, row.signal, track, sign), used, spec.combine)
+    deep = None
+    if not spec.height and track.xyz_m is not None:
+        deep = _join(_bends(track.xyz_m, row.signal, track, sign), used, spec.combine)
+    side = used[0] if len(used) == 1 else "both"
+    return Signal(_join(values, used, spec.combine), bend, deep, side, best)
+
+
+def _bends(points: Floats, signal: str, track: PoseTrack, sign: float) -> dict[str, Doubles]:
+    """Interior angle of each side in the image or in space, in the direction of effort."""
+    return {
+        side: sign * angles.evaluate(f"{side}_{signal}", points, track.skeleton).astype(np.float64)
+        for side in ("left", "right")
+    }
+
+
+def _join(values: dict[str, Doubles], used: list[str], combine: Combine) -> Doubles:
+    if len(used) == 1:
+        return np.asarray(values[used[0]], np.float64)
+    left, right = _level_gaps(values["left"], values["right"])
+    return np.asarray(np.minimum(left, right) if combine == "both" else (left + right) / 2, np.float64)
+
+
+def _joints(spec: Counting, signal: str, side: str) -> tuple[str, ...]:
+    if spec.height:
+        return tuple(f"{side}_{name}" for name in spec.height if name)
+    angle = angles.BY_NAME[f"{side}_{signal}"]
+    return (angle.a, angle.b, angle.c)
+
+
+def _one_side(spec: Counting, signal: str, side: str, clean: CleanTrack) -> Doubles:
+    track = clean.track
+    names = SKELETONS[track.skeleton].joints
+    if spec.height:
+        joint, over = spec.height
+        height = -track.xy_px[:, names.index(f"{side}_{joint}"), 1].astype(np.float64)
+        base = -track.xy_px[:, names.index(f"{side}_{over}"), 1] if over else _slow(height, track.time_s)
+        return (height - base) / clean.scale_px
+    angle = angles.BY_NAME[f"{side}_{signal}"]
+    if any(joint not in names for joint in (angle.a, angle.b, angle.c)):
+        return np.full(len(track.time_s), np.nan)
+    a, b, c = (track.xy_px[:, names.index(joint)].astype(np.float64) for joint in (angle.a, angle.b, angle.c))
+    return reach_deg(a, b, c, track.time_s)
+
+
+def reach_deg(a: Doubles, b: Doubles, c: Doubles, time_s: Doubles) -> Doubles:
+    """(T,) angle at b of a limb whose bones had their best-seen length in every frame; degrees, NaN unknown.
+
+    Args:
+        a, b, c: (T, 2) pixels. Best-seen: 90th percentile within two seconds around, so a person who walks towards
+            the camera does not seem to bend.
+    """
+    upper = rolling_scale(np.linalg.norm(a - b, axis=-1), time_s)
+    lower = rolling_scale(np.linalg.norm(c - b, axis=-1), time_s)
+    span = np.linalg.norm(a - c, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = (upper**2 + lower**2 - span**2) / (2 * upper * lower)
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.float64)
+
+
+def _slow(values: Doubles, time_s: Doubles, half_window_s: float = 0.75) -> Doubles:
+    """Running median: where the body would be without the hops."""
+    out = np.full(len(values), np.nan)
+    for i, t in enumerate(time_s):
+        near = values[slice(*np.searchsorted(time_s, (t - half_window_s, t + half_window_s)))]
+        near = near[np.isfinite(near)]
+        if len(near):
+            out[i] = np.median(near)
+    return out
+
+
+def _active(values: dict[str, Doubles]) -> list[str]:
+    """Both arms where they move together, else the one that moves more."""
+    left, right = values["left"], values["right"]
+    known = np.isfinite(left) & np.isfinite(right)
+    spread = {side: float(np.subtract(*np.nanpercentile(values[side], (95, 5)))) for side in values}
+    if known.sum() > 2 and min(spread.values()) > 0:
+        together = float(np.corrcoef(left[known], right[known])[0, 1])
+        if together > 0.3 and min(spread.values()) > 0.4 * max(spread.values()):
+            return ["left", "right"]
+    return [max(("left", "right"), key=lambda side: spread[side])]
+
+
+def _level_gaps(left: Doubles, right: Doubles) -> tuple[Doubles, Doubles]:
+    """Where one side is unknown the other stands in, shifted by their usual difference."""
+    known = np.isfinite(left) & np.isfinite(right)
+    shift = float(np.median((left - right)[known])) if known.any() else 0.0
+    return np.where(np.isfinite(left), left, right + shift), np.where(np.isfinite(right), right, left - shift)
+
+
+def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tuple[int, int], ...] = ()) -> list[Rep]:
+    """Repetitions in one stretch, by the signal alone.
+
+    Args:
+        signal: (T,), larger = more effort, degrees (or torso lengths); NaN unknown.
+        segments: half-open ranges between camera cuts; none: the whole stretch is one.
+    Returns: repetitions in order, frames counted within the given arrays. A stretch in which no turn was seen from
+        both sides has none: one way up is putting the arms up, not a repetition.
+    """
+    pieces = [piece for a, b in segments or ((0, len(signal)),) for piece in _pieces(signal, time_s, a, b)]
+    swings = _all_swings(signal, pieces, spec.min_range)
+    if not len(swings):
+        return []
+    for _ in range(2):  # the typical swing, without what is small beside it
+        typical = float(np.percentile(swings, 75))
+        threshold = max(spec.min_range, TURN_SHARE * typical)
+        swings = _all_swings(signal, pieces, threshold)
+    reps = [rep for piece in pieces for rep in _reps_of(signal, time_s, piece, threshold, typical, spec)]
+    return reps if any(rep.whole for rep in reps) or spec.height == ("wrist", "shoulder") else []
+
+
+def _all_swings(signal: Doubles, pieces: list[npt.NDArray[np.intp]], threshold: float) -> Doubles:
+    found = [np.abs(np.diff(signal[piece][_extremes(signal[piece], threshold)])) for piece in pieces]
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _pieces(signal: Doubles, time_s: Doubles, start: int, end: int) -> list[npt.NDArray[np.intp]]:
+    """Indices of known frames, split where nothing is known for long."""
+    known = start + np.flatnonzero(np.isfinite(signal[start:end]))
+    if len(known) < 3:
+        return []
+    breaks = np.flatnonzero(np.diff(time_s[known]) > MAX_SILENCE_S) + 1
+    return [piece for piece in np.split(known, breaks) if len(piece) >= 3]
+
+
+def _extremes(values: Doubles, threshold: float) -> list[int]:
+    """Alternating low and high points, each at least `threshold` from the last (a zigzag); [] if it never moves so."""
+    low = high = 0
+    found: list[int] = []
+    rising: bool | None = None
+    for i, value in enumerate(values):
+        if value > values[high]:
+            high = i
+        if value < values[low]:
+            low = i
+        if rising is not False and values[high] - value >= threshold:
+            found.append(high)
+            rising, low = False, i
+        elif rising is not True and value - values[low] >= threshold:
+            found.append(low)
+            rising, high = True, i
+    if rising is not None:
+        found.append(high if rising else low)
+    return found
+
+
+def _reps_of(
+    signal: Doubles, time_s: Doubles, piece: npt.NDArray[np.intp], threshold: float, typical: float, spec: Counting
+) -> list[Rep]:
+    values, times = signal[piece], time_s[piece]
+    extremes = _extremes(values, threshold)
+    reps: list[Rep] = []
+    for k, turn in enumerate(extremes):
+        before = extremes[k - 1] if k > 0 else None
+        after = extremes[k + 1] if k + 1 < len(extremes) else None
+        up = float(values[turn] - values[before]) if before is not None else 0.0  # 0: not seen
+        down = float(values[turn] - values[after]) if after is not None else 0.0
+        lift, whole = up if spec.lift_first else down, up > 0 and down > 0
+        if lift <= 0 or (not whole and lift < EDGE_SHARE * typical):  # a rest, or passed through at the edge
+            continue
+        start, end = _leaves(values, turn, before), _returns(values, turn, after)
+        if (up > 0 and times[turn] - times[start] < MIN_SWING_S) or (
+            down > 0 and times[end] - times[turn] < MIN_SWING_S
+        ):
+            continue
+        complete = whole and min(up, down) >= COMPLETE_SHARE * max(up, down)
+        # the outermost extremes are only where what is known stops, unless the movement went all the way
+        starts = up > 0 and (k > 1 or not whole or up >= COMPLETE_SHARE * down)
+        ends = down > 0 and (k + 2 < len(extremes) or not whole or down >= COMPLETE_SHARE * up)
+        rep = Rep(int(piece[start]), int(piece[turn]), int(piece[end]) + 1, complete, whole, starts, ends)
+        if reps and time_s[rep.turn] - time_s[reps[-1].turn] < spec.min_period_s:
+            rep = _merge(reps.pop(), rep, signal)
+        reps.append(rep)
+    return reps
+
+
+def _leaves(values: Doubles, turn: int, rest: int | None) -> int:
+    """Last index before the turn that is still at rest; the first index where the rest was not seen."""
+    if rest is None:
+        return 0
+    band = values[rest] + REST_SHARE * (values[turn] - values[rest])
+    return rest + int(np.flatnonzero(values[rest : turn + 1] <= band)[-1])
+
+
+def _returns(values: Doubles, turn: int, rest: int | None) -> int:
+    """First index after the turn that is at rest again; the last index where the rest was not seen."""
+    if rest is None:
+        return len(values) - 1
+    band = values[rest] + REST_SHARE * (values[turn] - values[rest])
+    return turn + int(np.flatnonzero(values[turn : rest + 1] <= band)[0])
+
+
+def _merge(first: Rep, second: Rep, signal: Doubles) -> Rep:
+    turn = first.turn if signal[first.turn] >= signal[second.turn] else second.turn
+    return Rep(first.start, turn, second.end, first.complete or second.complete, True, first.starts, second.ends)

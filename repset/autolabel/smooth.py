@@ -1,0 +1,270 @@
+"""Signal before angles: implausible joints out, short gaps filled, zero-phase low-pass, never across a gap or a cut.
+
+Filtering is done on coordinates, not on angles (an angle folds at 180°), in uniform time, and mapped back to the
+frames there are. Order: visibility gate → left/right swaps undone → outliers out → cuts found → short gaps filled →
+low-pass. The cut-off is the design's rule, min(6 Hz, 0.4·fps), off below 8 fps; 6 Hz is the usual choice for human
+movement at exercise speed (Winter, Biomechanics and Motor Control of Human Movement, 4th ed., chapter 3).
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import butter, sosfiltfilt
+
+from repset.landmarks import SKELETONS
+from repset.schema import PoseTrack
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+CUTOFF_HZ = 6.0
+CUTOFF_OF_FPS = 0.4
+NO_FILTER_BELOW_FPS = 8.0
+FILTER_ORDER = 2  # run forwards and backwards: effectively 4
+MAX_GAP_S = 0.25  # longer gaps stay unknown: within this time no joint turns round at exercise speed
+HAMPEL_HALF_WINDOW_S = 0.1  # a real turning point lasts longer
+HAMPEL_SIGMAS = 4.0
+HAMPEL_FLOOR_TORSO = 0.15  # never call an outlier what is closer to the local median than this share of the torso
+CUT_TORSO = 0.6  # the whole body moves further than this in one frame ...
+CUT_TORSO_PER_S = 8.0  # ... and faster than this: camera cut, or another person
+CUT_TORSO_LONG = 2.5  # after a pause in detection nobody turns up further away than this
+MAX_SWAP_S = 1.0  # a longer exchange of left and right is a person who turned, not a slip of the detector
+
+
+@dataclass(frozen=True)
+class CleanTrack:
+    """A pose track fit for measuring, frame for frame with its source.
+
+    Attributes:
+        track: positions filtered, NaN where unknown (hidden, out of the picture, in a long gap); visibility as it came.
+        segments: half-open frame ranges between camera cuts; signals must not be joined across their borders.
+        scale_px: (T,) smoothed body size (torso length) in pixels, NaN where the torso was never seen nearby.
+        hidden, swapped, outliers, filled: counts of joint positions (frames, for swapped) that each step touched.
+    """
+
+    track: PoseTrack
+    segments: tuple[tuple[int, int], ...]
+    scale_px: Doubles
+    hidden: int
+    swapped: int
+    outliers: int
+    filled: int
+
+    def cut(self, start: int, end: int) -> "CleanTrack":
+        """Frames [start, end); the counts stay those of the whole track."""
+        inside = [(max(a, start) - start, min(b, end) - start) for a, b in self.segments if a < end and b > start]
+        return replace(
+            self, track=cut(self.track, start, end), segments=tuple(inside), scale_px=self.scale_px[start:end]
+        )
+
+
+def cut(track: PoseTrack, start: int, end: int) -> PoseTrack:
+    """Frames [start, end) of a track, times unchanged."""
+    part = slice(start, end)
+    xyz = None if track.xyz_m is None else track.xyz_m[part]
+    return PoseTrack(
+        track.skeleton, track.time_s[part], track.xy_px[part], track.visibility[part], track.width, track.height, xyz
+    )
+
+
+def clean(track: PoseTrack, min_visibility: float) -> CleanTrack:
+    """Clean one person's track.
+
+    Args:
+        min_visibility: joints seen less than this, or outside the picture, are unknown (NaN), not guessed;
+            0 keeps every position the detector gives.
+    Returns: CleanTrack with as many frames as `track`.
+    """
+    xy = track.xy_px.astype(np.float64)
+    unseen = ~(track.visibility >= min_visibility) | outside(track) if min_visibility > 0 else ~np.isfinite(xy).all(-1)
+    hidden = int((unseen & np.isfinite(xy).all(-1)).sum())
+    xy[unseen] = np.nan
+    scale = torso_px(xy, track.skeleton)
+    swaps = swapped_frames(xy, track.time_s, track.skeleton)
+    mirror = list(SKELETONS[track.skeleton].mirror)
+    xy[swaps] = xy[swaps][:, mirror]
+    size = rolling_scale(scale, track.time_s)
+    segments = cut_segments(xy, track.time_s, size)
+    outliers = 0
+    filled = 0
+    for start, end in segments:
+        part, times = xy[start:end], track.time_s[start:end]
+        outliers += reject_outliers(part, times, size[start:end])
+        filled += fill_gaps(part, times)
+        xy[start:end] = low_pass(part, times)
+    cleaned = PoseTrack(
+        track.skeleton, track.time_s, xy.astype(np.float32), track.visibility, track.width, track.height, track.xyz_m
+    )
+    return CleanTrack(cleaned, segments, size, hidden, int(swaps.sum()), outliers, filled)
+
+
+def outside(track: PoseTrack) -> Bools:
+    """(T, K) true where a joint lies outside the picture; nowhere if the size is not known."""
+    if not (track.width and track.height):
+        return np.zeros(track.visibility.shape, np.bool_)
+    x, y = track.xy_px[..., 0], track.xy_px[..., 1]
+    with np.errstate(invalid="ignore"):
+        return np.asarray((x < 0) | (y < 0) | (x > track.width) | (y > track.height), np.bool_)
+
+
+def torso_px(xy_px: Doubles, skeleton: str) -> Doubles:
+    """(T,) length of the trunk in the picture: mid-shoulder to mid-hip, or one side's where only that is seen."""
+    joints = SKELETONS[skeleton].joints
+    sides = [
+        xy_px[:, joints.index(f"{side}_shoulder")] - xy_px[:, joints.index(f"{side}_hip")] for side in ("left", "right")
+    ]
+    both = np.linalg.norm((sides[0] + sides[1]) / 2, axis=-1)
+    one = np.fmax(np.linalg.norm(sides[0], axis=-1), np.linalg.norm(sides[1], axis=-1))
+    return np.where(np.isfinite(both), both, one)
+
+
+def rolling_scale(torso: Doubles, time_s: Doubles, half_window_s: float = 2.0) -> Doubles:
+    """(T,) the torso's 90th percentile around each frame: a trunk that leans towards the camera looks short."""
+    out = np.full(len(torso), np.nan)
+    step = max(1, len(torso) // 400)  # a slow quantity: sampled, then joined by straight lines
+    knots = np.unique(np.r_[np.arange(0, len(torso), step), len(torso) - 1]) if len(torso) else np.array([], int)
+    for i in knots:
+        near = torso[slice(*np.searchsorted(time_s, (time_s[i] - half_window_s, time_s[i] + half_window_s)))]
+        near = near[np.isfinite(near)]
+        if len(near):
+            out[i] = np.percentile(near, 90)
+    known = knots[np.isfinite(out[knots])] if len(knots) else knots
+    if len(known):
+        out = np.interp(time_s, time_s[known], out[known])
+    return out
+
+
+def swapped_frames(xy_px: Doubles, time_s: Doubles, skeleton: str) -> Bools:
+    """(T,) true in short runs of frames whose left and right joints are exchanged.
+
+    A frame-to-frame step is an exchange when the mirrored assignment is far closer to the last frame than the
+    plain one, summed over all joint pairs seen in both, and the pairs lie far enough apart to tell.
+    """
+    mirror = np.array(SKELETONS[skeleton].mirror)
+    pairs = np.flatnonzero(mirror != np.arange(len(mirror)))
+    flips = np.zeros(len(xy_px), np.bool_)
+    if len(xy_px) < 3 or not len(pairs):
+        return flips
+    now, last, crossed = xy_px[1:, pairs], xy_px[:-1, pairs], xy_px[1:, mirror[pairs]]
+    plain = np.linalg.norm(now - last, axis=-1)
+    swapped = np.linalg.norm(crossed - last, axis=-1)
+    apart = np.linalg.norm(now - crossed, axis=-1)
+    known = np.isfinite(plain) & np.isfinite(swapped)
+    plain, swapped, apart = (np.where(known, each, 0).sum(1) for each in (plain, swapped, apart))
+    flips[1:] = (known.sum(1) >= 6) & (swapped < 0.5 * plain) & (swapped < 0.5 * apart)
+    state = np.cumsum(flips) % 2 == 1
+    for start, end in runs(state):
+        if time_s[end - 1] - time_s[start] > MAX_SWAP_S or end == len(state):
+            state[start:end] = False
+    return np.asarray(state, np.bool_)
+
+
+def cut_segments(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> tuple[tuple[int, int], ...]:
+    """Half-open frame ranges between camera cuts (or a jump to another person)."""
+    count = len(xy_px)
+    if count < 2:
+        return ((0, count),) if count else ()
+    known = np.flatnonzero(np.isfinite(xy_px).all(-1).any(1))  # a jump is one from where the person was last seen
+    with np.errstate(invalid="ignore"):
+        step = _nanmedian(np.linalg.norm(np.diff(xy_px[known], axis=0), axis=-1))
+        size = size_px[known[1:]]
+        limit = np.clip(CUT_TORSO_PER_S * np.diff(time_s[known]), CUT_TORSO, CUT_TORSO_LONG) * size
+        jumps = known[1:][step > limit]
+    borders = [0, *jumps.tolist(), count]
+    return tuple((a, b) for a, b in pairwise(borders) if b > a)
+
+
+def reject_outliers(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> int:
+    """Hampel filter, in place: a joint far from the median of its neighbours in time becomes NaN.
+
+    Returns: number of positions rejected. Needs two neighbours on each side within the window, else does nothing.
+    """
+    if len(xy_px) < 5:
+        return 0
+    half = int(HAMPEL_HALF_WINDOW_S / float(np.median(np.diff(time_s))) + 0.5)
+    if half < 2 or len(xy_px) < 2 * half + 1:
+        return 0
+    padded = np.pad(xy_px, ((half, half), (0, 0), (0, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
+    centre = _nanmedian(windows)
+    spread = 1.4826 * _nanmedian(np.abs(windows - centre[..., None]))
+    size = np.nanmedian(size_px) if np.isfinite(size_px).any() else 0.0
+    limit = np.fmax(HAMPEL_SIGMAS * spread, HAMPEL_FLOOR_TORSO * size)
+    with np.errstate(invalid="ignore"):
+        bad = (np.abs(xy_px - centre) > limit).any(-1)
+    xy_px[bad] = np.nan
+    return int(bad.sum())
+
+
+def fill_gaps(xy_px: Doubles, time_s: Doubles) -> int:
+    """Straight lines over gaps of at most MAX_GAP_S, in place. Returns: number of positions filled."""
+    filled = 0
+    for k in range(xy_px.shape[1]):
+        known = np.isfinite(xy_px[:, k]).all(-1)
+        if known.all() or not known.any():
+            continue
+        for start, end in runs(~known):
+            if start == 0 or end == len(known) or time_s[end - 1] - time_s[start] > MAX_GAP_S - 1e-9:
+                continue
+            for axis in (0, 1):
+                ends = [start - 1, end]
+                xy_px[start:end, k, axis] = np.interp(time_s[start:end], time_s[ends], xy_px[ends, k, axis])
+            filled += end - start
+    return filled
+
+
+def low_pass(xy_px: Doubles, time_s: Doubles) -> Doubles:
+    """Zero-phase Butterworth on every unbroken run of every joint, in uniform time; NaN stays NaN.
+
+    Args:
+        xy_px: (T, K, 2). Returns: the same shape; unchanged below 8 fps or on runs too short to filter.
+    """
+    if len(xy_px) < 2:
+        return xy_px
+    fps = float(1 / np.median(np.diff(time_s)))
+    if fps < NO_FILTER_BELOW_FPS:
+        return xy_px
+    cutoff = min(CUTOFF_HZ, CUTOFF_OF_FPS * fps)
+    sos = butter(FILTER_ORDER, cutoff, fs=fps, output="sos")
+    out = xy_px.copy()
+    known = np.isfinite(xy_px).all(-1)
+    for pattern in np.unique(known, axis=1).T:  # joints with the same gaps go through together
+        joints = np.flatnonzero((known == pattern[:, None]).all(0))
+        for start, end in runs(pattern):
+            if end - start >= 4:
+                part = xy_px[start:end][:, joints].reshape(end - start, -1)
+                done = _filter_run(part, time_s[start:end], fps, sos)
+                out[start:end, joints] = done.reshape(end - start, len(joints), 2)
+    return out
+
+
+def _filter_run(values: Doubles, time_s: Doubles, fps: float, sos: Doubles) -> Doubles:
+    """Filter (T, C) values of one unbroken run; uneven times are evened first and mapped back."""
+    uneven = bool(np.any(np.abs(np.diff(time_s) * fps - 1) > 0.02))
+    count = round((time_s[-1] - time_s[0]) * fps) + 1
+    grid = np.linspace(time_s[0], time_s[-1], count) if uneven else time_s
+    even = np.column_stack([np.interp(grid, time_s, column) for column in values.T]) if uneven else values
+    if len(even) < 4:
+        return values
+    done = sosfiltfilt(sos, even, axis=0, padlen=min(len(even) - 1, int(fps)))
+    return np.column_stack([np.interp(time_s, grid, column) for column in done.T]) if uneven else done
+
+
+def runs(mask: Bools) -> list[tuple[int, int]]:
+    """Half-open index ranges where `mask` is true."""
+    edges = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _nanmedian(values: Doubles) -> Doubles:
+    """Median over the last axis; NaN, and no warning, where nothing is known."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = np.isfinite(values).sum(-1)
+    low, high = np.maximum((count - 1) // 2, 0), count // 2
+    take = [
+        np.take_along_axis(ordered, np.minimum(i, values.shape[-1] - 1)[..., None], -1)[..., 0] for i in (low, high)
+    ]
+    return np.asarray(np.where(count > 0, (take[0] + take[1]) / 2, np.nan))

@@ -1,0 +1,124 @@
+"""`repset autolabel`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from repset.errors import ConfigError, RepsetError
+from repset.params import AutolabelParams, load_params, load_source
+from repset.project import find_project
+
+
+@click.command("autolabel")
+@click.argument("what", metavar="SOURCE|PATH...", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the labels of your own files.")
+@click.option("--exercise", default="auto", show_default=True, help="What is done in every video; auto recognises it.")
+@click.option("--rules", default="default", show_default=True, help="Rule set by name, or a YAML file of your own.")
+@click.option("--model", default="full", show_default=True, help="Pose model: full, or a .task file.")
+@click.option("--min-visibility", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="A joint seen less clearly is unknown.")  # fmt: skip
+@click.option("--overlay", is_flag=True, help="Also write each video with its labels drawn in.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True,
+              help="An unreadable file fails the command, or becomes a row with status error.")  # fmt: skip
+@click.pass_context
+def command(context: click.Context, what: tuple[str, ...], out: Path | None, jobs: int | None, on_error: Any,
+            exercise: str, rules: str, model: str, min_visibility: float, overlay: bool) -> None:  # fmt: skip
+    """Poses, angles, repetitions and form verdicts for videos and images.
+
+    With --out: your own files and folders; writes five Parquet tables, summary.csv (a row a set) and job.json to OUT.
+    Poses are cached by content, so a job that was stopped goes on where it was.
+
+    Without --out: one source of the project, into datasets/SOURCE/labels, under the parameters of params.yaml.
+
+    \b
+    Example:
+        repset autolabel my_videos/ --exercise squat --out labels/
+        repset autolabel sample_penn_action
+    """
+    if out is None:
+        _refuse_options(context, what)
+        report = _label_source(what[0], jobs, on_error)
+    else:
+        from repset.autolabel.job import label_files
+
+        params = AutolabelParams(rule_set=rules, model=model, min_visibility=min_visibility)
+        with _bar() as watch:
+            report = label_files(
+                [Path(path) for path in what], out, params,
+                exercise=exercise, overlay=overlay, jobs=jobs, on_error=on_error, watch=watch,
+            )  # fmt: skip
+    _print(report)
+
+
+def _refuse_options(context: click.Context, what: tuple[str, ...]) -> None:
+    """Without --out only a source is left, and its options stand in params.yaml."""
+    for name in ("exercise", "rules", "model", "min_visibility", "overlay"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --out; a source takes params.yaml's settings.")
+    if len(what) > 1 or Path(what[0]).suffix or what[0].endswith("/"):
+        raise click.UsageError("Your own files need --out FOLDER; without it, name one source.")
+
+
+def _label_source(source: str, jobs: int | None, on_error: Any) -> Any:
+    from repset.autolabel.job import label_source
+
+    try:
+        project = find_project()
+        known = (project.pipelines / f"{source}.yaml").is_file()
+    except RepsetError:
+        if not Path(source).exists():
+            raise
+        known = False
+    if not known and Path(source).exists():
+        raise ConfigError(f"{source}: a path, and no source of a project. Add --out FOLDER to label your own files.")
+    load_source(project, source)
+    with _bar() as watch:
+        return label_source(
+            project, source, load_params(project).autolabel, jobs=jobs, on_error=on_error, watch=watch
+        )  # fmt: skip
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} frames/s" if task.speed else "")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], Callable[[int, int], None]]]:
+    """A bar over frames with the rate and the time left, on standard error; silent when that is no terminal."""
+    columns = (
+        TextColumn("autolabel {task.fields[items]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        def watch(frames: int, items: int) -> Callable[[int, int], None]:
+            task = progress.add_task("autolabel", total=frames or None, items=f"0/{items}")
+
+            def advance(frames_done: int, items_done: int) -> None:
+                progress.update(task, completed=frames_done, items=f"{items_done}/{items}")
+
+            return advance
+
+        yield watch
+
+
+def _print(report: Any) -> None:
+    about = report.about
+    states = ", ".join(f"{count} {status}" for status, count in about["status"].items())
+    click.echo(
+        f"{about['media']} media ({states}), {about['frames']:,} frames: {about['sets']} sets, {about['reps']} "
+        f"repetitions → {report.out}"
+    )
+    if about.get("ignored"):
+        others = ", ".join(f"{count} {suffix}" for suffix, count in about["ignored"].items())
+        click.echo(f"  ignored: files that are neither video nor image ({others})")
+    for row in about["errors"]:
+        click.echo(f"  left out {row['media']}: {row['reason']}", err=True)

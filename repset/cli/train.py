@@ -1,0 +1,27 @@
+"""`repset train`."""
+
+import click
+
+from repset.cli.device import device_option
+from repset.cli.progress import meter
+from repset.project import find_project
+
+
+@click.command("train")
+@click.argument("model")
+@device_option
+def command(model: str, device: str) -> None:
+    """Train MODEL on datasets/curated and write models/MODEL/final.
+
+    Everything learned so far counts: dataset labels, people's decisions, accepted proposals. A training that was
+    stopped goes on from its last whole epoch.
+
+    \b
+    Example:
+        repset train segmentation
+    """
+    from repset.learn.stages import train_model
+
+    with meter() as progress:
+        folder = train_model(find_project(), model, "train", device, progress)
+    click.echo(f"written: {folder}")

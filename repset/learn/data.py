@@ -1,0 +1,200 @@
+"""Images with index masks, from curated tables and the shards of the index, held in memory as small squares."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from repset.errors import DataError
+from repset.learn import Progress, silent
+from repset.learn.metrics import IGNORE
+from repset.project import Project
+from repset.records import read_rows
+from repset.video import FrameStore, Image, decode_image
+
+Labels = npt.NDArray[np.uint8]
+
+TASK = "muscle_mask"
+BACKGROUND = "background"
+GOLD = ("gold", "gold_corrected")
+"""Tiers that count as evaluation truth."""
+
+_COLUMNS = ("sample_id", "fold", "task", "target", "blob", "tier", "original_blob", "media_sha256")
+
+
+@dataclass
+class MaskedImage:
+    """One image (a sample's variant) and its labels.
+
+    Attributes:
+        variant: augmented sibling, '' for a plain frame.
+        masks: class → PNG masks (one a person), as they stand now.
+        originals: the same as the dataset had them; equal to `masks` where nobody corrected anything.
+        tiers: tiers of all rows, the background row included.
+    """
+
+    source: str
+    sample_id: str
+    variant: str
+    fold: str
+    masks: dict[str, list[bytes]] = field(default_factory=dict)
+    originals: dict[str, list[bytes]] = field(default_factory=dict)
+    tiers: set[str] = field(default_factory=set)
+
+    @property
+    def is_gold(self) -> bool:
+        """Whether every label may be evaluation truth."""
+        return self.tiers <= set(GOLD)
+
+
+def read_masked_images(table: Path, source: str, classes: Sequence[str]) -> list[MaskedImage]:
+    """Images of a curated table in the order of sample and variant.
+
+    Raises: DataError if a row names a class that is not in `classes`.
+    """
+    images: dict[tuple[str, str], MaskedImage] = {}
+    for row in read_rows(table, "curated", _COLUMNS, filters=[("task", "=", TASK)]):
+        target = json.loads(row["target"])
+        label, variant = target["class"], target.get("variant") or ""
+        if label not in classes:
+            raise DataError(
+                table, f"the classes {', '.join(classes)}", f"{label!r} in {row['sample_id']}",
+                f"Map it to one of them with class_map in pipelines/{source}.yaml, and index again",
+            )  # fmt: skip
+        key = row["sample_id"], variant
+        image = images.setdefault(key, MaskedImage(source, row["sample_id"], variant, row["fold"]))
+        image.tiers.add(row["tier"])
+        if label != BACKGROUND:
+            original = row["original_blob"] if row["tier"] == "gold_corrected" else row["blob"]
+            image.masks.setdefault(label, []).extend([row["blob"]] if row["blob"] else [])
+            image.originals.setdefault(label, []).extend([original] if original else [])
+    return [images[key] for key in sorted(images)]
+
+
+def index_mask(
+    masks: Mapping[str, Sequence[bytes]], classes: Sequence[str], height: int, width: int, where: object
+) -> tuple[Labels, int]:
+    """One index image of many binary masks.
+
+    Precedence where classes overlap: the class with fewer pixels in this image wins (a small muscle drawn over a large
+    one stays visible), on a tie the one later in `classes`. A class's persons are united.
+
+    Returns: (H, W) indices into `classes`, 0 background, and the number of pixels claimed by more than one class.
+    Raises: DataError if a mask is no image or has another size than the image.
+    """
+    layers = []
+    for label, blobs in masks.items():
+        layer = np.zeros((height, width), bool)
+        for blob in blobs:
+            mask = decode_image(blob, where)[..., 0]
+            if mask.shape != (height, width):
+                found = f"{mask.shape[1]}×{mask.shape[0]} for {label}"
+                raise DataError(where, f"a mask of {width}×{height} px as the image", found, "Correct the mask")
+            layer |= mask > 0
+        layers.append((int(layer.sum()), classes.index(label), layer))
+    layers.sort(key=lambda item: (-item[0], item[1]))
+    labels, claims = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    for _, index, layer in layers:
+        labels[layer] = index
+        claims += layer
+    return labels, int((claims > 1).sum())
+
+
+@dataclass(frozen=True)
+class Square:
+    """Where an image of (height, width) lies in a square of `size_px`: scaled to fit, at the top left."""
+
+    size_px: int
+    height: int
+    width: int
+
+    @property
+    def fitted(self) -> tuple[int, int]:
+        """(rows, columns) of the square that the image fills."""
+        scale = self.size_px / max(self.height, self.width)
+        return max(1, round(self.height * scale)), max(1, round(self.width * scale))
+
+    def image(self, image: Image) -> Image:
+        """(H, W, 3) → (size, size, 3): area-averaged when shrinking; black beside it."""
+        rows, columns = self.fitted
+        method = cv2.INTER_AREA if rows < self.height else cv2.INTER_LINEAR
+        square = np.zeros((self.size_px, self.size_px, 3), np.uint8)
+        square[:rows, :columns] = cv2.resize(image, (columns, rows), interpolation=method)
+        return square
+
+    def labels(self, labels: Labels) -> Labels:
+        """(H, W) → (size, size): nearest pixel, IGNORE beside it."""
+        rows, columns = self.fitted
+        square = np.full((self.size_px, self.size_px), IGNORE, np.uint8)
+        square[:rows, :columns] = cv2.resize(labels, (columns, rows), interpolation=cv2.INTER_NEAREST)
+        return square
+
+
+Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+class MaskItems:
+    """A fold in memory: item i is ((3, S, S) RGB uint8, (S, S) uint8 class indices, IGNORE outside the image)."""
+
+    def __init__(self, images: Sequence[Image], labels: Sequence[Labels], augment: Augment | None = None) -> None:
+        self._images = [torch.from_numpy(np.ascontiguousarray(i[..., ::-1].transpose(2, 0, 1))) for i in images]
+        self._labels = [torch.from_numpy(item) for item in labels]
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image, labels = self._images[index], self._labels[index]
+        return self._augment(image, labels) if self._augment else (image, labels)
+
+
+class MediaReader:
+    """Images of several sources, each index opened once."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._stores: dict[str, FrameStore] = {}
+
+    def image(self, item: MaskedImage) -> Image:
+        """The stored image of a labelled one, BGR at its own size. Raises: DataError if the index has none."""
+        if item.source not in self._stores:
+            self._stores[item.source] = FrameStore(self._project.index(item.source))
+        store = self._stores[item.source]
+        for row in store.rows(item.sample_id):
+            if (row["variant"] or "") == item.variant:
+                return store.image(row)
+        raise DataError(
+            self._project.index(item.source) / "frames.parquet", f"an image of {item.sample_id} {item.variant}".strip(),
+            "none", "Run repset index and repset curate again, so that both speak of the same images",
+        )  # fmt: skip
+
+
+def load_items(
+    project: Project,
+    images: Sequence[MaskedImage],
+    classes: Sequence[str],
+    size_px: int,
+    augment: Augment | None = None,
+    progress: Progress = silent,
+) -> tuple[MaskItems, int]:
+    """Decode, fit into squares and keep in memory (size² × 4 bytes an image).
+
+    Returns: the items and the number of pixels, at the images' own size, that more than one class claimed.
+    """
+    reader, squares, targets, conflicts = MediaReader(project), [], [], 0
+    for done, item in enumerate(images):
+        image = reader.image(item)
+        height, width = image.shape[:2]
+        labels, claimed = index_mask(item.masks, classes, height, width, item.sample_id)
+        square = Square(size_px, height, width)
+        squares.append(square.image(image))
+        targets.append(square.labels(labels))
+        conflicts += claimed
+        progress(done + 1, len(images), "reading images")
+    return MaskItems(squares, targets, augment), conflicts

@@ -1,0 +1,312 @@
+"""Labelled stretches of pose tracks from curated tables, and the blocks of items the exercise networks train on."""
+
+import itertools
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from repset import pose_features as features
+from repset.exercises import NONE
+from repset.landmarks import SKELETONS
+from repset.pose_features import Floats, WindowSpec
+from repset.project import Project
+from repset.records import read_rows, read_table
+from repset.schema import PoseTrack
+
+GOLD = ("gold", "gold_corrected")
+Split = Literal["ours", "official"]
+Frames = npt.NDArray[np.int32]
+
+_COLUMNS = ("sample_id", "frame", "time_s", "person", "skeleton", "x_px", "y_px", "visibility")
+_CURATED = ("sample_id", "source", "fold", "official_split", "task", "target", "value", "tier")
+
+
+STILL_P = 0.05
+"""Share of training windows that are held still and called `none`, where the classes have a `none`."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled stretch of one person.
+
+    Attributes:
+        label: canonical exercise name, `none`, or the set's own word.
+        frames: (T,) frame numbers; track: the stretch alone, as the set has it.
+        xy, seen: the same on the common joints, (T, J, 2) and (T, J), as `common_joints` gives them.
+    """
+
+    sample_id: str
+    source: str
+    label: str
+    frames: Frames
+    track: PoseTrack
+    xy: Floats
+    seen: Floats
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last frame."""
+        return float(self.track.time_s[-1] - self.track.time_s[0])
+
+
+def read_tracks(project: Project, source: str, wanted: Collection[str]) -> dict[str, tuple[Frames, PoseTrack]]:
+    """Poses of a source's index: sample_id → (frame numbers, track of the first person).
+
+    Read column by column. Samples without positions in the image are not in the result, and of several skeletons the
+    one that has them is taken (MM-Fit's 3-D joints are a skeleton of their own).
+    Raises: DataError if the table is missing or unreadable, ShapeError if times of a track do not increase.
+    """
+    table = read_table(project.index(source) / "poses.parquet", "poses", _COLUMNS)
+    table = table.filter(pc.is_in(table["sample_id"], value_set=pa.array(sorted(wanted), pa.string())))
+    keys = ("sample_id", "person", "skeleton")
+    table = table.sort_by([(name, "ascending") for name in (*keys, "frame")])
+    columns = [table[name].to_numpy() for name in keys]
+    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    bounds = np.flatnonzero(np.r_[True, changes, True]) if table.num_rows else np.zeros(0, np.int64)
+    tracks: dict[str, tuple[Frames, PoseTrack]] = {}
+    people: dict[str, int] = {}
+    for start, end in itertools.pairwise(bounds.tolist()):
+        name, person, skeleton = (column[start] for column in columns)
+        if person != people.setdefault(name, person):
+            continue
+        part = table.slice(start, end - start)
+        x, y, seen = (
+            pc.list_flatten(part[column]).to_numpy().reshape(-1, len(SKELETONS[skeleton].joints))
+            for column in ("x_px", "y_px", "visibility")
+        )
+        if np.isfinite(x).any():
+            track = PoseTrack(skeleton, part["time_s"].to_numpy(), np.stack([x, y], axis=-1), seen, 0, 0)
+            tracks[name] = part["frame"].to_numpy(), track
+    return tracks
+
+
+def fold_of(row: Mapping[str, Any], split: Split) -> str:
+    """The fold of a curated row: our own, or the set's official one where it has one."""
+    return str((row["official_split"] or row["fold"]) if split == "official" else row["fold"])
+
+
+def load_clips(
+    project: Project, tables: Mapping[str, Path], folds: Sequence[str], split: Split, gold_only: bool
+) -> tuple[list[Clip], dict[str, int]]:
+    """The labelled stretches of some folds, in the order of their tables.
+
+    Args:
+        tables: source → curated table; rows of other tasks are ignored.
+    Returns: the clips, and for each source how many labelled stretches have no pose and were left out.
+    """
+    clips: list[Clip] = []
+    without: dict[str, int] = {}
+    for source, path in tables.items():
+        rows = [
+            row
+            for row in read_rows(path, "curated", _CURATED, filters=[("task", "==", "exercise")])
+            if row["value"] and fold_of(row, split) in folds and (row["tier"] in GOLD or not gold_only)
+        ]
+        tracks = read_tracks(project, source, {row["sample_id"] for row in rows})
+        found = [_clip(source, row, tracks) for row in rows]
+        clips += [clip for clip in found if clip]
+        without[source] = found.count(None)
+    return clips, without
+
+
+def _clip(source: str, row: Mapping[str, Any], tracks: Mapping[str, tuple[Frames, PoseTrack]]) -> Clip | None:
+    if row["sample_id"] not in tracks:
+        return None
+    frames, track = tracks[row["sample_id"]]
+    target = json.loads(row["target"])
+    inside = np.ones(len(frames), bool)
+    if (interval := target.get("interval_s")) is not None:
+        inside = (track.time_s >= interval[0] - 1e-6) & (track.time_s < interval[1] - 1e-6)
+    elif (limits := target.get("frames")) is not None:
+        inside = (frames >= limits[0]) & (frames < limits[1])
+    part = cut(track, inside)
+    xy, seen = features.common_joints(part.xy_px, part.visibility, part.skeleton)
+    if not (seen > 0).any():
+        return None
+    return Clip(row["sample_id"], source, str(json.loads(row["value"])), frames[inside], part, xy, seen)
+
+
+def cut(track: PoseTrack, inside: npt.NDArray[np.bool_]) -> PoseTrack:
+    """Some frames of a track; its times stay those of the whole clip."""
+    return PoseTrack(
+        track.skeleton, track.time_s[inside], track.xy_px[inside], track.visibility[inside], track.width, track.height
+    )
+
+
+class FrameBlocks:
+    """DeepFit's items: (B, 36) frames and (B,) classes, drawn at random, or each frame once."""
+
+    def __init__(self, clips: Sequence[Clip], classes: Sequence[str], block: int, drawn: bool) -> None:
+        parts = [features.deepfit_frames(clip.track.xy_px, clip.track.skeleton) for clip in clips]
+        self._inputs = torch.from_numpy(np.concatenate(parts)) if parts else torch.zeros(0, 36)
+        labels = [np.full(len(part), classes.index(clip.label)) for part, clip in zip(parts, clips, strict=True)]
+        self._targets = torch.from_numpy(np.concatenate(labels)) if labels else torch.zeros(0, dtype=torch.long)
+        self._block, self._drawn = block, drawn
+
+    def __len__(self) -> int:
+        return -(-len(self._inputs) // self._block)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._drawn:
+            rows = torch.randint(len(self._inputs), (self._block,))
+        else:
+            rows = torch.arange(index * self._block, min((index + 1) * self._block, len(self._inputs)))
+        return self._inputs[rows], self._targets[rows]
+
+
+_LIMBS = np.array(
+    [
+        [any(part in joint for part in parts) for joint in features.JOINTS]
+        for parts in (
+            ("ankle",), ("knee", "ankle"), ("hip", "knee", "ankle"), ("left_knee", "left_ankle"),
+            ("right_elbow", "right_wrist"), ("right_shoulder", "right_elbow", "right_wrist"), ("head",),
+        )
+    ]
+)  # fmt: skip
+"""What a picture's border or another limb hides together; the other side comes by mirroring."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How windows are varied in training. Lengths are in body lengths, angles in degrees, rates as factors.
+
+    A pose model's own errors are imitated beside the camera's freedom: jitter of every frame, an offset of a joint
+    that lasts the window, joints and whole limbs that are lost, joints that are placed by guess and marked as hardly
+    seen, left and right taken for each other in a few steps.
+    """
+
+    tempo: float = 1.35
+    turn_deg: float = 8.0
+    stretch: float = 1.13
+    jitter: float = 0.012
+    offset: float = 0.02
+    lost_joint_p: float = 0.04
+    lost_limb_p: float = 0.15
+    lost_step_p: float = 0.02
+    unsure_p: float = 0.1
+    unsure_offset: float = 0.06
+    swap_p: float = 0.02
+
+    def __call__(self, rng: np.random.Generator, xy: Floats, seen: Floats) -> tuple[Floats, Floats]:
+        """Varied copies of windows (W, N, J, 2) and (W, N, J)."""
+        count, steps, joints = seen.shape
+        flipped = rng.random((count, 1)) < 0.5
+        xy, seen = _choose(flipped, features.mirrored(xy, seen), (xy, seen))
+        swapped = rng.random((count, steps)) < self.swap_p
+        twins = list(features.MIRROR)
+        xy, seen = _choose(swapped, (xy[..., twins, :], seen[..., twins]), (xy, seen))
+        angle = np.radians(rng.normal(0, self.turn_deg, count))
+        turn = np.stack(
+            [np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], -2
+        )
+        turn *= np.exp(rng.normal(0, np.log(self.stretch), (count, 2)))[..., None]
+        xy = np.einsum("wij,wnkj->wnki", turn, xy)
+        length = np.nan_to_num(features.body_length(xy))[:, None, None, None]
+        xy = xy + length * rng.normal(0, self.jitter, xy.shape)
+        xy = xy + length * rng.normal(0, self.offset, (count, 1, joints, 2))
+        limbs = _LIMBS[rng.integers(len(_LIMBS), size=count)] & (rng.random((count, 1)) < self.lost_limb_p)
+        lost = limbs[:, None] & (rng.random((count, 1, 1)) < 0.5)
+        unsure = (limbs[:, None] & ~lost) | (rng.random((count, 1, joints)) < self.unsure_p)
+        lost = lost | (rng.random((count, 1, joints)) < self.lost_joint_p)
+        lost = lost | (rng.random(seen.shape) < self.lost_step_p)
+        xy = xy + unsure[..., None] * length * rng.normal(0, self.unsure_offset, (count, 1, joints, 2))
+        xy[lost] = np.nan
+        seen = np.where(unsure, np.minimum(seen, rng.uniform(0.5, 0.8, (count, 1, joints))), seen)
+        seen = np.where(lost, 0, seen)
+        return xy.astype(np.float32), seen.astype(np.float32)
+
+
+def _choose(
+    where: npt.NDArray[np.bool_], yes: tuple[Floats, Floats], no: tuple[Floats, Floats]
+) -> tuple[Floats, Floats]:
+    """Joints and seen values of `yes` in the chosen windows or steps, of `no` elsewhere."""
+    return np.where(where[..., None, None], yes[0], no[0]), np.where(where[..., None], yes[1], no[1])
+
+
+def _held(xy: Floats, seen: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """One step of a window (N, J, 2) kept for all of it, with the slow sway of someone who holds a position."""
+    steps = len(xy)
+    at = int(rng.integers(steps))
+    sway = np.cumsum(rng.normal(0, 1, (steps, 1, 2)), axis=0) / np.sqrt(steps)
+    length = float(np.nan_to_num(features.body_length(xy[None])[0]))
+    held = np.repeat(xy[at : at + 1], steps, axis=0) + sway * length * rng.uniform(0, 0.02)
+    return held.astype(np.float32), np.repeat(seen[at : at + 1], steps, axis=0)
+
+
+class WindowBlocks:
+    """Training items of the temporal network: (B, CHANNELS, N) varied windows and (B,) classes.
+
+    An epoch draws as many windows as lie in the clips (a clip counts at least once and at most `most` times), each
+    class with the square root of its share, so that a rare exercise is heard and a common one is not forgotten.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], classes: Sequence[str], spec: WindowSpec, block: int, most: int = 12
+    ) -> None:
+        self._clips, self._spec, self._block = clips, spec, block
+        self._targets = np.array([classes.index(clip.label) for clip in clips])
+        windows = np.array([np.clip(np.ceil(2 * clip.seconds / spec.seconds), 1, most) for clip in clips])
+        per_class = np.bincount(self._targets, windows, minlength=len(classes))
+        weight = windows / np.sqrt(per_class[self._targets])
+        self._p = weight / weight.sum()
+        self._total = int(windows.sum())
+        self._augment = Augment()
+        self._still = classes.index(NONE) if NONE in classes else None
+
+    def __len__(self) -> int:
+        return -(-self._total // self._block)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng(int(torch.randint(2**62, ())))
+        chosen = rng.choice(len(self._clips), self._block, p=self._p)
+        rates = self._augment.tempo ** rng.uniform(-1, 1, self._block)
+        parts = [self._window(self._clips[i], rate, rng) for i, rate in zip(chosen, rates, strict=True)]
+        targets = self._targets[chosen]
+        if self._still is not None:  # a position held is rest, whichever exercise it belongs to
+            for i in np.flatnonzero(rng.random(self._block) < STILL_P).tolist():
+                xy, seen = parts[i]
+                parts[i], targets[i] = _held(xy, seen, rng), self._still
+        xy, seen = self._augment(rng, np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts]))
+        inputs = features.features(xy, seen, self._spec.step_s)
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def _window(self, clip: Clip, rate: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """One window at a random place; a clip shorter than the window lies somewhere near its middle."""
+        spec = WindowSpec(self._spec.seconds * rate, self._spec.steps)
+        spare = clip.seconds - spec.seconds
+        shift = rng.uniform(0, 1) * spare if spare > 0 else spare / 2 + rng.uniform(-0.15, 0.15) * spec.seconds
+        at_s = features.step_times(float(clip.track.time_s[0]) + shift, spec)
+        return features.sample_at(clip.track.time_s, clip.xy, clip.seen, at_s)
+
+
+class FixedWindows:
+    """Validation items of the temporal network: every window of every clip once, unvaried, in blocks."""
+
+    def __init__(
+        self, clips: Sequence[Clip], classes: Sequence[str], spec: WindowSpec, hop_s: float, block: int
+    ) -> None:
+        parts = [clip_windows(clip, spec, hop_s) for clip in clips]
+        self._inputs = torch.from_numpy(np.concatenate(parts)) if parts else torch.zeros(0)
+        labels = [np.full(len(part), classes.index(clip.label)) for part, clip in zip(parts, clips, strict=True)]
+        self._targets = torch.from_numpy(np.concatenate(labels)) if labels else torch.zeros(0, dtype=torch.long)
+        self._block = block
+
+    def __len__(self) -> int:
+        return -(-len(self._inputs) // self._block)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = slice(index * self._block, (index + 1) * self._block)
+        return self._inputs[rows], self._targets[rows]
+
+
+def clip_windows(clip: Clip, spec: WindowSpec, hop_s: float) -> Floats:
+    """All windows of a clip as network input: (W, CHANNELS, N)."""
+    return features.track_windows(clip.track, spec, hop_s)[0]

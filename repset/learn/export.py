@@ -1,0 +1,107 @@
+"""A trained temporal network as ONNX, checked against the original, with a card for those who run it without torch."""
+
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from repset.errors import RepsetError
+from repset.landmarks import PENN_13
+from repset.learn.card import Card
+from repset.learn.exercise import load, window_spec
+from repset.learn.exercise_nets import Temporal
+from repset.params import ExerciseTrain
+from repset.pose_features import CHANNELS, JOINTS
+from repset.records import atomic_path, read_json, sha256_bytes, write_json
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between torch and onnxruntime that is let through."""
+
+MAX_BYTES = 1_000_000
+OPSET = 17
+
+
+def release_exercise(folder: Path, into: Path, metrics: Path | None) -> dict[str, Any]:
+    """Write `into/exercise.onnx` and `into/exercise.json` from a model folder; returns the card.
+
+    Args:
+        folder: a trained model (`models/exercise/final`).
+        metrics: its metrics.json, for the scores on the card; None or a missing file: no scores.
+    Raises: RepsetError if onnxruntime's answers differ from torch's or the file is too large; nothing is written then.
+    """
+    card, both = load(folder)
+    spec = window_spec(ExerciseTrain.model_validate(card.params))
+    network = to_onnx(both.temporal, spec.steps)
+    difference = parity(both.temporal, network, spec.steps)
+    if difference > TOLERANCE:
+        raise RepsetError(
+            f"{folder}: the exported network differs from the trained one by {difference:.1e}, allowed is "
+            f"{TOLERANCE:.0e}. Nothing was released. Check the versions of torch and onnx: repset doctor"
+        )
+    if len(network) > MAX_BYTES:
+        raise RepsetError(
+            f"{folder}: the exported network has {len(network):,} bytes (allowed {MAX_BYTES:,}). Nothing was released. "
+            "Train with a smaller train.exercise.width."
+        )
+    facts = _facts(card, network, difference, metrics)
+    with atomic_path(into / "exercise.onnx") as temporary:
+        temporary.write_bytes(network)
+    write_json(into / "exercise.json", facts)
+    return facts
+
+
+def to_onnx(network: Temporal, steps: int) -> bytes:
+    """The network as ONNX: input `windows` (W, CHANNELS, steps), output `logits` (W, C), any W."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The exporter that torch now prefers writes several times the size for the same network.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        path = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(2, CHANNELS, steps),),
+            str(path),
+            input_names=["windows"],
+            output_names=["logits"],
+            dynamic_axes={"windows": {0: "W"}, "logits": {0: "W"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        return path.read_bytes()
+
+
+def parity(network: Temporal, exported: bytes, steps: int, windows: int = 64) -> float:
+    """Largest difference of a logit between torch and onnxruntime on random windows, in batches of 1 and of many."""
+    import onnxruntime
+
+    inputs = np.random.default_rng(0).normal(0, 0.5, (windows, CHANNELS, steps)).astype(np.float32)
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        wanted = network.eval()(torch.from_numpy(inputs)).numpy()
+    found = session.run(None, {"windows": inputs})[0]
+    alone = session.run(None, {"windows": inputs[:1]})[0]
+    return float(max(np.abs(found - wanted).max(), np.abs(alone - wanted[:1]).max()))
+
+
+def _facts(card: Card, network: bytes, difference: float, metrics: Path | None) -> dict[str, Any]:
+    params = ExerciseTrain.model_validate(card.params)
+    scores = read_json(metrics) if metrics and metrics.is_file() else None
+    return {
+        "classes": list(card.classes),
+        "window_s": params.window_s,
+        "steps": params.steps,
+        "channels": CHANNELS,
+        "skeleton": PENN_13.name,
+        "joints": list(JOINTS),
+        "data": card.data,
+        "data_kind": card.data_kind,
+        "seed": card.seed,
+        "weights_sha256": card.weights_sha256,
+        "onnx_sha256": sha256_bytes(network),
+        "parity": float(f"{difference:.1e}"),
+        "training": card.training["temporal"],
+        "scores": json.loads(json.dumps(scores)),
+    }

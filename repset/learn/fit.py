@@ -1,0 +1,309 @@
+"""The one training loop: Lightning on one device, the same bytes for the same seed, resumable after a kill.
+
+How it repeats itself bit for bit on one machine: deterministic algorithms only, a fixed number of threads, one process,
+float32; the order of items is a function of (seed, epoch), an item's augmentation of (seed, epoch, item) and dropout
+of (seed, step). So nothing hangs on a generator's history, and a training that was killed and resumed at an epoch's
+end gives the weights of one that ran through. Another machine, device or torch release may round differently.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from repset.errors import RepsetError
+from repset.learn import Progress, metrics, silent
+from repset.records import canonical_json, sha256_bytes
+
+THREADS = 2
+"""Threads of torch on the CPU. Fixed, since sums over another number of threads round differently."""
+
+CHECKPOINT_S = 30.0
+"""Least seconds between two checkpoints; a killed training loses about so much."""
+
+SCORES = {
+    "miou": lambda counts: metrics.mean_present(metrics.iou(counts)),
+    "macro_f1": lambda counts: metrics.mean_present(metrics.f1(counts)),
+    "accuracy": metrics.accuracy,
+}
+"""What the validation fold may be judged by: name → score of a confusion matrix."""
+
+
+class Items(Protocol):
+    """A fold: item i is (input, target) as tensors; it may draw from torch's global generator (augmentation)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train one network.
+
+    Attributes:
+        name: key of the scratch folder and label of the progress, for example "segmentation/final".
+        inputs: whatever else the result depends on (table hashes, params), so that a checkpoint of other inputs is
+            never resumed. JSON-ready.
+        classes: number of output channels (axis 1 of the network's output).
+        score: key of SCORES, by which the validation fold chooses the epoch.
+        max_steps: upper limit of optimiser steps; only whole epochs are run, but at least one (cut if need be).
+        step_epochs, gamma: StepLR; None keeps the learning rate.
+        weights: of the classes in the loss; None: all alike.
+    """
+
+    name: str
+    inputs: Any
+    seed: int
+    classes: int
+    score: Literal["miou", "macro_f1", "accuracy"]
+    batch: int
+    epochs: int
+    max_steps: int | None
+    learning_rate: float
+    step_epochs: int | None = None
+    gamma: float = 1.0
+    weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training gave.
+
+    Attributes:
+        state: tensors of the chosen epoch, named as in the network.
+        facts: for `Card.training`: epochs, steps, chosen_epoch, chosen_by, and the chosen epoch's history row.
+    """
+
+    state: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+
+def prepare(seed: int, device: str = "auto") -> torch.device:
+    """Switch torch to repeatable work and seed it; call it before the network is built.
+
+    Args:
+        device: auto (a CUDA device where there is one) | cpu | cuda.
+    Raises: RepsetError if cuda is asked for and absent.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(seed)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RepsetError("--device cuda: no CUDA device is visible. Use --device cpu, or mend the driver.")
+    return torch.device(device)
+
+
+def mixed(*parts: object) -> int:
+    """A 63-bit seed from its parts."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def train(
+    network: torch.nn.Module,
+    training: Items,
+    validation: Items,
+    plan: Plan,
+    device: torch.device,
+    scratch: Path,
+    history: Path,
+    progress: Progress = silent,
+) -> Outcome:
+    """Train with cross-entropy (pixels or items labelled metrics.IGNORE aside), Adam and StepLR.
+
+    Args:
+        network: (N, ...) → (N, classes, ...) logits; targets are (N, ...) integers.
+        validation: chooses the epoch; where it is empty the last one is taken.
+        scratch: folder for checkpoints (`Project.cache / "fit"`); an unfinished training of the same plan goes on.
+        history: folder that gets DVCLive's log, one step an epoch.
+    Raises: RepsetError if there is nothing to train on.
+    """
+    if not len(training):
+        raise RepsetError(f"{plan.name}: no item to train on. Check the fold `train` of the source's split.")
+    # The last batch would be a single item, of which batch normalisation can learn nothing.
+    lonely = len(training) > plan.batch and len(training) % plan.batch == 1
+    loader = DataLoader(
+        _Seeded(training, plan.seed), plan.batch, sampler=_Shuffle(len(training), plan.seed), drop_last=lonely
+    )
+    steps = len(loader)
+    epochs = plan.epochs if plan.max_steps is None else min(plan.epochs, max(1, plan.max_steps // steps))
+    limit = steps if plan.max_steps is None else min(steps, plan.max_steps)
+    learner = _Learner(network, plan, epochs * limit, progress)
+    folder = scratch / sha256_bytes(canonical_json([plan.__dict__, str(device), torch.__version__]).encode())[:16]
+    unfinished = folder / "last.ckpt"
+    with _quiet():
+        trainer = lightning.Trainer(
+            accelerator=device.type, devices=1, max_epochs=epochs, limit_train_batches=limit, deterministic=True,
+            callbacks=[_Checkpoints(unfinished)], logger=False, enable_progress_bar=False, enable_model_summary=False,
+            num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=folder,
+        )  # fmt: skip
+        trainer.fit(
+            learner, loader, DataLoader(cast("Dataset[Any]", validation), plan.batch),
+            ckpt_path=unfinished if unfinished.is_file() else None, weights_only=True,
+        )  # fmt: skip
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    _log(learner.rows, history)
+    shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(learner.best, learner.facts(epochs * limit))
+
+
+class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no types
+    """Cross-entropy, Adam, StepLR, and the confusion matrix of the validation fold."""
+
+    def __init__(self, network: torch.nn.Module, plan: Plan, total: int, progress: Progress) -> None:
+        super().__init__()
+        self.network, self.plan, self.total, self.progress = network, plan, total, progress
+        self.rows: list[dict[str, Any]] = []  # one an epoch
+        self.best: dict[str, torch.Tensor] = {}
+        self.chosen = 0  # epoch of `best`
+        self._judge = f"validation/{plan.score}"
+        self._losses: list[tuple[float, int]] = []
+        self._validation: list[tuple[float, int]] = []
+        self._counts = np.zeros((plan.classes, plan.classes), np.int64)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.plan.learning_rate)
+        if self.plan.step_epochs is None:
+            return optimizer
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, self.plan.step_epochs, self.plan.gamma)]
+
+    def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        # Flattened to (items, classes): the two-dimensional form has no deterministic kernel on CUDA.
+        flat = logits.movedim(1, -1).reshape(-1, self.plan.classes)
+        weights = None if self.plan.weights is None else flat.new_tensor(self.plan.weights)
+        return torch.nn.functional.cross_entropy(flat, target.reshape(-1).long(), weights, ignore_index=metrics.IGNORE)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(mixed(self.plan.seed, "step", self.global_step))
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        value = self.loss(self.network(batch[0]), batch[1])
+        self._losses.append((float(value.detach()), len(batch[0])))
+        self.progress(self.global_step + 1, self.total, f"{self.plan.name} loss {self._losses[-1][0]:.3f}")
+        return value
+
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
+        logits = self.network(batch[0])
+        self._validation.append((float(self.loss(logits, batch[1])), len(batch[0])))
+        self._counts += metrics.confusion(
+            batch[1].cpu().numpy(), logits.argmax(1).to(torch.uint8).cpu().numpy(), self.plan.classes
+        )
+
+    def on_train_epoch_end(self) -> None:
+        row: dict[str, Any] = {"train/loss": _weighted(self._losses)}
+        score: metrics.Score = None
+        if self._validation:
+            score = SCORES[self.plan.score](self._counts)
+            row |= {"validation/loss": _weighted(self._validation), self._judge: score}
+        # Of equal scores the later epoch is taken: it has seen more, and its probabilities are the better ones.
+        if not self._validation or not self.best or (score or 0.0) >= (self.rows[self.chosen][self._judge] or 0.0):
+            self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+            self.chosen = len(self.rows)
+        self.rows.append(row)
+        self._losses, self._validation = [], []
+        self._counts = np.zeros_like(self._counts)
+
+    def facts(self, steps: int) -> dict[str, Any]:
+        row = self.rows[self.chosen]
+        by = self._judge if self._judge in row else "last epoch (no validation item)"
+        return {"epochs": len(self.rows), "steps": steps, "chosen_epoch": self.chosen, "chosen_by": by, **row}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["repset"] = {"rows": self.rows, "best": self.best, "chosen": self.chosen}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint["repset"]
+        self.rows, self.best, self.chosen = kept["rows"], kept["best"], kept["chosen"]
+
+
+class _Checkpoints(Checkpoint):  # type: ignore[misc]
+    """Saves the training at the end of an epoch, unless it was saved less than CHECKPOINT_S ago (it is large)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._saved = path, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        if time.monotonic() - self._saved >= CHECKPOINT_S:
+            trainer.save_checkpoint(self._path)
+            self._saved = time.monotonic()
+
+
+class _Shuffle(Sampler[tuple[int, int]]):
+    """(epoch, item) keys in an order that only seed and epoch decide; Lightning calls `set_epoch`."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length, self._seed, self._epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng(mixed(self._seed, "order", self._epoch)).permutation(self._length)
+        return iter([(self._epoch, int(item)) for item in order])
+
+
+class _Seeded(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Items whose augmentation only (seed, epoch, item) decide."""
+
+    def __init__(self, items: Items, seed: int) -> None:
+        self._items, self._seed = items, seed
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed(self._seed, "item", *key))
+            return self._items[key[1]]
+
+
+def _log(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write the epochs as DVCLive does: `metrics.json` (the last) and one TSV a curve."""
+    os.environ["DVC_STUDIO_OFFLINE"] = "true"  # DVCLive reports to a web service wherever a token lies about
+    from dvclive import Live
+
+    logging.getLogger("dvclive").setLevel(logging.ERROR)
+    with Live(str(folder), save_dvc_exp=False, dvcyaml=None) as live:
+        for row in rows:
+            for name, value in row.items():
+                if value is not None:
+                    live.log_metric(name, value)
+            live.next_step()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's notices about workers and devices, silenced while it runs: none is about the user's doing."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _weighted(values: list[tuple[float, int]]) -> float:
+    return sum(value * n for value, n in values) / sum(n for _, n in values)

@@ -1,0 +1,397 @@
+"""The tables of the data contract and their files: Parquet, checked, atomic, the same bytes for the same input.
+
+One schema per table, written out in `TABLES`. Coordinates are pixels (x right, y down, origin at the top-left
+corner of the image), frames count from 0, intervals are half-open `[start, end)`, times are seconds from the
+first frame, angles are degrees. A missing number is null or NaN, never a sentinel.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from repset.errors import DataError, ShapeError
+
+_F32 = pa.list_(pa.float32())
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+
+
+TABLES: dict[str, pa.Schema] = {
+    # --- what came in (datasets/<source>/index) ---------------------------------------------------------------
+    "samples": _schema(
+        sample_id=pa.string(),  # <source>/<native id>
+        source=pa.string(),
+        kind=pa.string(),  # image | clip | poses
+        media=pa.string(),  # a video file relative to the project root; null: frames lie in `frames` or nowhere
+        width=pa.int32(),
+        height=pa.int32(),
+        fps=pa.float64(),
+        frames=pa.int32(),
+        group=pa.string(),  # what must not straddle a split: subject, video, source photo
+        official_split=pa.string(),  # train | validation | test | unseen_test, null where the set has none
+        exercise=pa.string(),  # canonical name of the ontology, null where unknown or outside it
+        exercise_native=pa.string(),  # the set's own word
+        media_sha256=pa.string(),
+    ),
+    "frames": _schema(  # where each stored image lies: byte range in an uncompressed tar shard
+        sample_id=pa.string(),
+        frame=pa.int32(),
+        variant=pa.string(),  # augmented sibling (Roboflow's rf hash), '' for a plain frame
+        name=pa.string(),  # the file's own name
+        shard=pa.string(),  # file beside this table
+        offset=pa.int64(),
+        size=pa.int64(),
+        sha256=pa.string(),
+    ),
+    "masks": _schema(
+        sample_id=pa.string(),
+        variant=pa.string(),
+        person=pa.int32(),
+        label=pa.string(),  # biceps | triceps | calf | ...
+        png=pa.binary(),  # 8-bit PNG, 0 or 255, size of the image
+        origin=pa.string(),
+    ),
+    "sets": _schema(  # stretches of one exercise
+        sample_id=pa.string(),
+        set=pa.int32(),
+        start=pa.int32(),
+        end=pa.int32(),
+        exercise=pa.string(),  # 'none' for rest
+        exercise_p=pa.float64(),  # null where not estimated
+        reps=pa.int32(),  # null where unknown
+        origin=pa.string(),
+    ),
+    # --- poses and what follows from them (index: the set's own; labels: automatic) ----------------------------
+    "poses": _schema(
+        sample_id=pa.string(),
+        frame=pa.int32(),
+        time_s=pa.float64(),
+        person=pa.int32(),
+        skeleton=pa.string(),  # name in repset.landmarks.SKELETONS, gives K and the joint order
+        x_px=_F32,
+        y_px=_F32,
+        visibility=_F32,  # 0..1
+        state=pa.list_(pa.int8()),  # repset.landmarks.JointState
+        xyz_m=_F32,  # K*3 row-major, metres; null where unknown
+        origin=pa.string(),
+    ),
+    "angles": _schema(
+        sample_id=pa.string(),
+        frame=pa.int32(),
+        person=pa.int32(),
+        name=pa.string(),  # row of repset.angles.ANGLES, with its side: left_elbow
+        value_deg=pa.float32(),  # NaN: unknown
+    ),
+    "reps": _schema(
+        sample_id=pa.string(),
+        person=pa.int32(),
+        set=pa.int32(),
+        rep=pa.int32(),
+        exercise=pa.string(),
+        start=pa.int32(),
+        turn=pa.int32(),
+        end=pa.int32(),
+        start_s=pa.float64(),
+        turn_s=pa.float64(),
+        end_s=pa.float64(),
+        complete=pa.bool_(),  # returned to the start position
+        range_deg=pa.float64(),  # range of motion of the counting signal
+        origin=pa.string(),
+    ),
+    "form": _schema(
+        sample_id=pa.string(),
+        person=pa.int32(),
+        set=pa.int32(),
+        level=pa.string(),  # clip | rep | frame
+        rep=pa.int32(),  # null at clip level
+        start=pa.int32(),
+        end=pa.int32(),
+        exercise=pa.string(),
+        verdict=pa.string(),  # correct | incorrect | unscorable
+        rule_set=pa.string(),
+        rule_id=pa.string(),  # the rule that decided; null where every rule held
+        signal=pa.string(),
+        value_deg=pa.float64(),
+        low_deg=pa.float64(),
+        high_deg=pa.float64(),
+        view=pa.string(),  # front | side | three_quarter | back | unknown
+        message=pa.string(),
+        rules_sha256=pa.string(),
+        origin=pa.string(),
+    ),
+    # --- splits, proposals, curated tables -------------------------------------------------------------------
+    "split": _schema(
+        sample_id=pa.string(),
+        group=pa.string(),
+        fold=pa.string(),  # train | calibration | validation | test
+        official_split=pa.string(),
+    ),
+    "proposals": _schema(
+        sample_id=pa.string(),
+        task=pa.string(),
+        target=pa.string(),  # JSON: class, person, frame, interval_s
+        value=pa.string(),  # JSON; null where the value is the blob
+        blob=pa.binary(),
+        score=pa.float64(),  # 0..1, calibrated or not as the model card says
+        origin=pa.string(),
+        origin_hash=pa.string(),
+        value_hash=pa.string(),
+    ),
+    "curated": _schema(
+        sample_id=pa.string(),
+        source=pa.string(),
+        group=pa.string(),
+        fold=pa.string(),
+        official_split=pa.string(),
+        task=pa.string(),
+        target=pa.string(),  # JSON, sorted keys
+        value=pa.string(),  # JSON
+        blob=pa.binary(),
+        tier=pa.string(),  # gold | gold_corrected | edited | accepted | auto
+        origin=pa.string(),  # dataset | dataset_estimate | mediapipe | rule | model | human
+        origin_hash=pa.string(),
+        reviewer=pa.string(),
+        original_value=pa.string(),  # the dataset's own value where a person corrected it
+        original_blob=pa.binary(),
+        media_sha256=pa.string(),
+    ),
+}
+"""Column name and type of every table; column comments are the contract."""
+
+
+def table_from_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows of plain values as a checked table.
+
+    Raises: ShapeError if a row has a column the table lacks or a value of another type.
+    """
+    schema, rows = TABLES[name], list(rows)
+    for row in rows:
+        if unknown := sorted(set(row) - set(schema.names)):
+            raise ShapeError(f"table {name}: unknown column {unknown[0]!r} (columns: {', '.join(schema.names)})")
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ShapeError(f"table {name}: {error}") from error
+
+
+def write_table(path: Path, name: str, table: pa.Table | Iterable[Mapping[str, Any]]) -> Path:
+    """Write `path` (Parquet) in one step; row order is the caller's, bytes depend on nothing else."""
+    table = _checked(name, table if isinstance(table, pa.Table) else table_from_rows(name, table))
+    with atomic_path(path) as temporary:
+        pq.write_table(table.combine_chunks(), temporary, row_group_size=_GROUP_ROWS, **_PARQUET)  # chunks shape pages
+    return path
+
+
+_GROUP_ROWS = 1 << 16
+_PARQUET: dict[str, Any] = {"compression": "zstd", "version": "2.6", "store_schema": False}
+
+
+def _checked(name: str, table: pa.Table) -> pa.Table:
+    if table.schema.names != TABLES[name].names:
+        raise ShapeError(f"table {name}: expected columns {TABLES[name].names}, found {table.schema.names}")
+    return table.cast(TABLES[name])
+
+
+class TableWriter:
+    """Writes a table piece by piece in constant memory; the same rows give the same bytes as `write_table`.
+
+    Use it as a context manager. It writes `path` itself, so `path` lies in a folder that is not in place yet.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._name, self.rows = name, 0
+        self._waiting: list[pa.Table] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(path, TABLES[name], **_PARQUET)
+
+    def add(self, table: pa.Table | Iterable[Mapping[str, Any]]) -> None:
+        """Append rows; whole row groups go to the disk. Raises: ShapeError as `table_from_rows`."""
+        table = _checked(self._name, table if isinstance(table, pa.Table) else table_from_rows(self._name, table))
+        before = self.rows % _GROUP_ROWS
+        self.rows += table.num_rows
+        self._waiting.append(table)
+        if before + table.num_rows >= _GROUP_ROWS:
+            whole = pa.concat_tables(self._waiting)
+            for start in range(0, whole.num_rows - _GROUP_ROWS + 1, _GROUP_ROWS):
+                self._writer.write_table(whole.slice(start, _GROUP_ROWS).combine_chunks())
+            self._waiting = [whole.slice(whole.num_rows - self.rows % _GROUP_ROWS).combine_chunks()]
+
+    def close(self) -> None:
+        """Write what is waiting and finish the file; closing twice is harmless."""
+        if self._writer.is_open:
+            if self.rows % _GROUP_ROWS or not self.rows:
+                self._writer.write_table(
+                    pa.concat_tables(self._waiting or [TABLES[self._name].empty_table()]).combine_chunks()
+                )
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def pose_table(
+    sample_id: str,
+    skeleton: str,
+    frame: npt.NDArray[Any],
+    time_s: npt.NDArray[Any],
+    xy_px: npt.NDArray[Any],
+    visibility: npt.NDArray[Any],
+    state: npt.NDArray[Any],
+    origin: str,
+    xyz_m: npt.NDArray[Any] | None = None,
+    person: int = 0,
+) -> pa.Table:
+    """Rows of table `poses` from whole arrays (no Python object per joint).
+
+    Args:
+        frame, time_s: (T,); xy_px: (T, K, 2) pixels; visibility, state: (T, K); xyz_m: (T, K, 3) metres or None.
+    """
+    rows, joints = visibility.shape
+
+    def lists(values: npt.NDArray[Any], kind: pa.DataType, width: int) -> pa.ListArray:
+        offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
+        flat = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype()).reshape(-1)
+        return pa.ListArray.from_arrays(offsets, pa.array(flat, kind, from_pandas=False))
+
+    columns = {
+        "sample_id": pa.array([sample_id] * rows, pa.string()),
+        "frame": pa.array(np.asarray(frame, np.int32)),
+        "time_s": pa.array(np.asarray(time_s, np.float64), from_pandas=False),
+        "person": pa.array(np.full(rows, person, np.int32)),
+        "skeleton": pa.array([skeleton] * rows, pa.string()),
+        "x_px": lists(xy_px[..., 0], pa.float32(), joints),
+        "y_px": lists(xy_px[..., 1], pa.float32(), joints),
+        "visibility": lists(visibility, pa.float32(), joints),
+        "state": lists(state, pa.int8(), joints),
+        "xyz_m": pa.nulls(rows, _F32) if xyz_m is None else lists(xyz_m, pa.float32(), joints * 3),
+        "origin": pa.array([origin] * rows, pa.string()),
+    }
+    return pa.table(columns, schema=TABLES["poses"])
+
+
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    """A table of the contract.
+
+    Args:
+        columns: only these; filters: as pyarrow.parquet.read_table takes them.
+    Raises: DataError if the file is missing, unreadable or has other columns.
+    """
+    if not path.is_file():
+        raise DataError(path, f"the table {name}", "no file", "Run the stage that writes it, for example: dvc repro")
+    try:
+        table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters)
+    except (pa.ArrowInvalid, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(path, f"the table {name} (Parquet)", first, "Delete it and run its stage again") from error
+    wanted = list(columns) if columns else TABLES[name].names
+    if table.schema.names != wanted:
+        raise DataError(path, f"columns {wanted}", f"{table.schema.names}", "Delete it and run its stage again")
+    return table.cast(pa.schema([TABLES[name].field(column) for column in wanted]))
+
+
+def read_rows(path: Path, name: str, columns: Sequence[str] | None = None, filters: Any = None) -> list[dict[str, Any]]:
+    """`read_table` as a list of dicts, for small tables."""
+    rows: list[dict[str, Any]] = read_table(path, name, columns, filters).to_pylist()
+    return rows
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes when not.
+
+    What stood at `path` before stays untouched until then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        old = temporary.with_suffix(".old")
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file in one step (UTF-8, LF)."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text. NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Readable JSON, keys in the caller's order. NaN is refused: write None."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON. Raises: DataError naming the line if it does not parse."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(path, "a JSON file", "no file", "Run the stage that writes it") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(path, "JSON", str(error), "Mend or delete it") from error
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
+    """A CSV with a header; None becomes the empty cell."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if row[key] is None else row[key] for key in columns} for row in rows)
+    return write_text(path, buffer.getvalue())
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

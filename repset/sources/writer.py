@@ -1,0 +1,151 @@
+"""Gathers what a reader finds and writes one index folder: seven tables, image shards, report.json."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from repset.errors import DataError
+from repset.records import TableWriter, write_json, write_table
+from repset.video import ShardWriter
+
+_ORDER: dict[str, tuple[str, ...]] = {
+    "samples": ("sample_id",),
+    "masks": ("sample_id", "variant", "person", "label"),
+    "sets": ("sample_id", "set"),
+    "reps": ("sample_id", "person", "set", "rep"),
+    "form": ("sample_id", "person", "set", "rep", "level", "rule_id"),
+}
+"""Small tables and the columns they are sorted by; frames and poses are large and handled apart."""
+
+
+class IndexWriter:
+    """Rows and images of one source on their way to disk.
+
+    Args:
+        folder: a temporary folder; what is in it after `finish` is the index.
+        source: its name, prefix of every sample_id.
+        shard_bytes: size from which a new image shard begins.
+        skip: leave out a faulty item and count it, instead of stopping at the first.
+    Attributes:
+        rows: table name → rows so far.
+        left_out: why items were left out on purpose → how many (an action filter, say).
+        skipped: faulty items and their reasons.
+        notes: facts for report.json that are no rows.
+    """
+
+    def __init__(self, folder: Path, source: str, shard_bytes: int, skip: bool) -> None:
+        self.source, self._folder, self._skip = source, folder, skip
+        self.shards = ShardWriter(folder, shard_bytes)
+        self.poses = TableWriter(folder / "poses.parquet", "poses")
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
+        self.left_out: Counter[str] = Counter()
+        self.notes: dict[str, Any] = {}
+        self.skipped: list[dict[str, str]] = []
+
+    def sample_id(self, native: str) -> str:
+        """`<source>/<native id>`."""
+        return f"{self.source}/{native}"
+
+    def add_sample(self, native: str, **columns: Any) -> str:
+        """One row of `samples`; columns not given are null. Returns its sample_id."""
+        row = dict(sample_id=self.sample_id(native), source=self.source, media=None) | columns
+        self.rows["samples"].append(row)
+        return self.sample_id(native)
+
+    @contextmanager
+    def item(self, name: str) -> Iterator[None]:
+        """Read one item inside; a DataError stops everything, or under `skip` is counted with its reason."""
+        try:
+            yield
+        except DataError as error:
+            if not self._skip:
+                raise
+            self.skipped.append({"item": name, "reason": str(error)})
+
+    def finish(self, about: dict[str, Any]) -> dict[str, Any]:
+        """Write everything; returns what stands in report.json."""
+        self.shards.close()
+        self.poses.close()
+        frames = sorted(self.shards.rows, key=lambda row: (row["sample_id"], row["frame"], row["variant"]))
+        write_table(self._folder / "frames.parquet", "frames", frames)
+        for name, keys in _ORDER.items():
+            rows = sorted(self.rows[name], key=lambda row: [_sortable(row.get(key)) for key in keys])
+            write_table(self._folder / f"{name}.parquet", name, rows)
+        counts = {name: len(rows) for name, rows in self.rows.items()}
+        counts |= {"frames": len(frames), "poses": self.poses.rows}
+        report = about | {
+            "counts": counts,
+            "kinds": _count(row["kind"] for row in self.rows["samples"]),
+            "exercises": _count(row["exercise_native"] for row in self.rows["samples"] if row.get("exercise_native")),
+            "official_split": _count(row.get("official_split") or "none" for row in self.rows["samples"]),
+            **self.notes,
+            "left_out": dict(sorted(self.left_out.items())),
+            "skipped": sorted(self.skipped, key=lambda row: (row["item"], row["reason"])),
+        }
+        write_json(self._folder / "report.json", report)
+        return report
+
+    def abandon(self) -> None:
+        """Close what is open, so that the temporary folder can go."""
+        self.shards.close()
+        self.poses.close()
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value if value is not None else 0)
+
+
+def _count(values: Any) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def check_image(data: bytes, where: str, reduced: bool = False) -> tuple[int, int]:
+    """Width and height of an encoded image that decodes to its last byte.
+
+    Args:
+        reduced: decode at an eighth of the size, which is several times faster; the returned size is rounded up to
+            whole eighths then.
+    Raises: DataError if it is no JPEG or PNG, or is cut off (OpenCV fills a truncated JPEG with grey in silence).
+    """
+    mode = cv2.IMREAD_REDUCED_GRAYSCALE_8 if reduced else cv2.IMREAD_GRAYSCALE
+    height, width = _decode(data, mode, where).shape
+    return width, height
+
+
+def _decode(data: bytes, mode: int, where: str) -> npt.NDArray[Any]:
+    """The decoded image, if it is there to its end mark."""
+    whole = (b"\xff\xd9" if data[:2] == b"\xff\xd8" else b"IEND") in data[-4096:]
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data and whole else None
+    if image is not None:
+        return image
+    found = f"{len(data):,} bytes that do not decode to the end"
+    raise DataError(where, "a whole JPEG or PNG image", found, "Pull it again, or leave it out with --on-error skip")
+
+
+def decode_index_mask(data: bytes, where: str) -> npt.NDArray[np.uint8]:
+    """An 8-bit mask, (H, W), pixel = class number. Raises: DataError if it is no single-channel 8-bit image."""
+    mask = _decode(data, cv2.IMREAD_UNCHANGED, where)
+    if mask.ndim == 3 and (mask[..., :1] == mask[..., :3]).all():
+        mask = mask[..., 0]
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise DataError(
+            where,
+            "a mask with one 8-bit channel (pixel value = class number)",
+            f"shape {mask.shape}, {mask.dtype}",
+            "Export it as PNG masks for semantic segmentation",
+        )
+    return np.asarray(mask, np.uint8)
+
+
+def digest(parts: list[str]) -> str:
+    """One hash for several: of a clip's frames, or of an image's augmented copies. A single part is itself."""
+    if len(parts) == 1:
+        return parts[0]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,268 @@
+"""Pixels in and out: image shards written by the index, video files, H.264 proxies.
+
+Images are BGR uint8, shape (H, W, 3), as OpenCV has them. Frames of a set are stored as they came (JPEG bytes) in
+few uncompressed tar shards with byte offsets in the `frames` table: random access without 80 000 loose files.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from repset.errors import DataError
+from repset.records import atomic_path, read_table, sha256_bytes
+
+Image = npt.NDArray[np.uint8]
+
+
+def decode_image(data: bytes, where: object, todo: str = "Pull it again") -> Image:
+    """Encoded bytes as BGR, upright. Raises: DataError naming `where` and `todo` if they are no image."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DataError(where, "a JPEG or PNG image", f"{len(data)} bytes that do not decode", todo)
+    return image.astype(np.uint8, copy=False)
+
+
+def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """PNG bytes of an image or mask."""
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise ValueError(f"cannot encode an array of shape {image.shape}")
+    return bytes(data)
+
+
+class ShardWriter:
+    """Appends encoded images to tar shards and keeps the `frames` rows.
+
+    Args:
+        folder: where `frames-00000.tar` … are written (the stage's temporary output folder).
+        shard_bytes: a new shard begins once one is larger than this.
+    """
+
+    def __init__(self, folder: Path, shard_bytes: int) -> None:
+        self._folder, self._limit = folder, shard_bytes
+        self._tar: tarfile.TarFile | None = None
+        self._count = 0
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, sample_id: str, frame: int, variant: str, name: str, data: bytes) -> None:
+        """Store one image's bytes unchanged."""
+        if self._tar is None or self._tar.offset > self._limit:
+            self.close()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._shard = f"frames-{self._count:05d}.tar"
+            self._tar = tarfile.open(self._folder / self._shard, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
+            self._count += 1
+        info = tarfile.TarInfo(name)  # mtime 0, no owner: the same bytes for the same images
+        info.size = len(data)
+        self._tar.addfile(info, io.BytesIO(data))
+        offset = self._tar.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        self.rows.append(
+            dict(sample_id=sample_id, frame=frame, variant=variant, name=name, shard=self._shard,
+                 offset=offset, size=len(data), sha256=sha256_bytes(data))
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Finish the open shard."""
+        if self._tar is not None:
+            self._tar.close()
+            self._tar = None
+
+
+class FrameStore:
+    """Random access to the images of one index folder."""
+
+    def __init__(self, index: Path) -> None:
+        self._index = index
+        self._by_sample: dict[str, list[dict[str, Any]]] = {}
+        for row in read_table(index / "frames.parquet", "frames").to_pylist():
+            self._by_sample.setdefault(row["sample_id"], []).append(row)
+
+    def rows(self, sample_id: str) -> list[dict[str, Any]]:
+        """`frames` rows of a sample, in stored order; empty where it has no images."""
+        return self._by_sample.get(sample_id, [])
+
+    def data(self, row: dict[str, Any]) -> bytes:
+        """Encoded bytes of one `frames` row."""
+        with (self._index / row["shard"]).open("rb") as handle:
+            handle.seek(row["offset"])
+            data: bytes = handle.read(row["size"])
+            return data
+
+    def image(self, row: dict[str, Any]) -> Image:
+        """Decoded image of one `frames` row."""
+        return decode_image(self.data(row), f"{row['shard']}:{row['name']}")
+
+    def clip(self, sample_id: str) -> Iterator[Image]:
+        """Frames of a clip in order, one at a time."""
+        for row in self.rows(sample_id):
+            yield self.image(row)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the container says.
+
+    Attributes:
+        width, height: pixels as displayed: turned as the file asks (phones), widened where its pixels are not square.
+        fps: mean rate; 0 where the file does not say.
+        frames: an estimate where the file does not say; 0 where it cannot be estimated.
+    """
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """Size, rate and length, from the header and the first frame.
+
+    Raises: DataError if the file is no video that FFmpeg reads, or its first frame does not decode.
+    """
+    with _open(path) as container:
+        stream = _stream(container)
+        fps = _fps(stream)
+        frames = stream.frames or round(_declared_s(stream, container) * fps)
+        for frame in _decode(container, stream, path, fps):
+            width, height = _displayed_size(stream, frame)
+            if frame.rotation % 180:
+                width, height = height, width
+            return VideoInfo(width, height, fps, frames)
+    raise DataError(path, "a video with frames", "none", "Check that it plays, or leave it out")
+
+
+def read_video(path: Path, *, rgb: bool = False, threads: int = 1) -> Iterator[tuple[float, Image]]:
+    """Frames in display order as (seconds from the first frame, image (H, W, 3) uint8), one at a time.
+
+    Every stored frame is given once, upright and with square pixels, at the time the file gives it (a variable frame
+    rate stays variable). Times increase strictly: where a file's clock stands or jumps back, it goes on at the mean
+    rate.
+
+    Args:
+        rgb: channel order RGB in place of BGR.
+        threads: of the decoder; more than one helps only while other cores are idle.
+    Raises: DataError if the file is no video, holds no frame, breaks off, or ends before the length it states.
+    """
+    first, last = 0.0, None
+    with _open(path) as container:
+        stream = _stream(container)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        fps = _fps(stream) or 25.0
+        for number, frame in enumerate(_decode(container, stream, path, fps)):
+            stated = float(frame.time) if frame.time is not None else number / fps
+            if last is None:
+                first = stated
+            elif stated - first <= last:
+                first = stated - last - 1 / fps
+            last = stated - first
+            yield last, _upright(frame, _displayed_size(stream, frame), "rgb24" if rgb else "bgr24")
+        if last is None:
+            raise DataError(path, "a video with frames", "none", "Check that it plays, or leave it out")
+        declared = _declared_s(stream, container if len(container.streams) == 1 else None)
+        end = max(first, 0.0) + last + 1 / fps  # some containers count from 0, not from the first frame
+        if end < declared * 0.95 - 0.5:
+            found = f"an end after {end:.1f} s"
+            raise DataError(path, f"{declared:.1f} s of video as its header says", found, "Copy or download it again")
+
+
+def _upright(frame: Any, size: tuple[int, int], pixels: str) -> Image:
+    # One thread: for one 720p frame the converter's own threads cost ten times what they save.
+    image: Image = frame.to_ndarray(format=pixels, width=size[0], height=size[1], threads=1)
+    turns = round(frame.rotation / 90) % 4  # counter-clockwise
+    return image if not turns else np.ascontiguousarray(np.rot90(image, turns))
+
+
+def _displayed_size(stream: Any, frame: Any) -> tuple[int, int]:
+    """Width and height with square pixels, before turning."""
+    return round(frame.width * float(stream.sample_aspect_ratio or 1)), frame.height
+
+
+def _decode(container: Any, stream: Any, path: Path, fps: float) -> Iterator[Any]:
+    import av
+
+    number = 0
+    try:
+        for frame in container.decode(stream):
+            number += 1
+            yield frame
+    except av.error.FFmpegError as error:
+        found = f"damaged data after {number / fps if fps else 0:.1f} s"
+        raise DataError(path, "a video that decodes to its end", found, "Copy, download or export it again") from error
+
+
+def _stream(container: Any) -> Any:
+    """The first video that is no cover picture of a sound file."""
+    return next(s for s in container.streams.video if not _is_cover(s))
+
+
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    return Disposition.attached_pic in stream.disposition
+
+
+def _fps(stream: Any) -> float:
+    return float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
+
+
+def _declared_s(stream: Any, container: Any | None) -> float:
+    """Length the header states for the video (else for the whole file, where asked); 0 where it does not say."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return float((container.duration if container is not None else None) or 0) / 1e6
+
+
+def _open(path: Path) -> Any:
+    import av
+
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        found = "an empty file" if path.is_file() and not path.stat().st_size else _short(error)
+        raise DataError(path, "a video file", found, "Check that it plays, or leave it out") from error
+    if all(_is_cover(stream) for stream in container.streams.video):
+        container.close()
+        raise DataError(path, "a video file", "no video stream", "Check that it plays, or leave it out")
+    return container
+
+
+def _short(error: BaseException) -> str:
+    text = str(getattr(error, "strerror", "") or error)
+    return "a file of another kind" if text.startswith("Invalid data") else text[:1].lower() + text[1:]
+
+
+def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
+    """An H.264 proxy that every browser plays: constant rate, yuv420p, index first, frames one to one.
+
+    Odd sizes lose their last row or column. Written in one step.
+    """
+    import av
+
+    with (
+        atomic_path(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as out,
+    ):
+        stream: Any = None
+        for image in images:
+            height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+            if stream is None:
+                rate = Fraction(fps).limit_denominator(1001)
+                stream = out.add_stream(
+                    "libx264", rate=rate, options={"crf": "23", "preset": "veryfast", "threads": "1"}
+                )
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="bgr24")
+            out.mux(stream.encode(frame))
+        if stream is None:
+            raise DataError(path, "at least one frame to write", "none", "Check the clip")
+        out.mux(stream.encode())
+    return path

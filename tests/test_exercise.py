@@ -1,0 +1,223 @@
+"""The exercise models on a set so easy that they must learn it: arms that go up and down, knees that bend, rest."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from repset.landmarks import COCO_18, PENN_13, SKELETONS
+from repset.params import ExerciseTrain, TrainParams, load_yaml
+from repset.project import Project
+from repset.records import TableWriter, canonical_json, pose_table, sha256_file, write_table
+
+pytestmark = pytest.mark.train
+
+BODY = {
+    "head": (100, 20), "nose": (100, 25), "neck": (100, 50), "left_shoulder": (120, 50), "right_shoulder": (80, 50),
+    "left_elbow": (125, 90), "right_elbow": (75, 90), "left_wrist": (125, 125), "right_wrist": (75, 125),
+    "left_hip": (115, 130), "right_hip": (85, 130), "left_knee": (115, 190), "right_knee": (85, 190),
+    "left_ankle": (115, 250), "right_ankle": (85, 250), "left_ear": (105, 20), "right_ear": (95, 20),
+    "left_eye": (103, 20), "right_eye": (97, 20),
+}  # fmt: skip
+FPS = 30.0
+
+
+def motion(label: str, skeleton: str, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """(T, K, 2) pixels: shoulder_press lifts the hands, squat lowers all above the knee, none stands still."""
+    joints = SKELETONS[skeleton].joints
+    xy = np.repeat(np.array([BODY[joint] for joint in joints], np.float32)[None], frames, axis=0)
+    wave = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(frames) / (FPS * rng.uniform(1.2, 1.8)) + rng.uniform()))
+    for k, joint in enumerate(joints):
+        if label == "shoulder_press" and "wrist" in joint:
+            xy[:, k, 1] -= 60 + 70 * wave
+        if label == "squat" and "knee" not in joint and "ankle" not in joint:
+            xy[:, k, 1] += 50 * wave
+    return xy + rng.normal(0, 1, xy.shape)
+
+
+def write_source(project: Project, source: str, clips: list[tuple[str, str, str, list[tuple[str, int]]]]) -> Path:
+    """Index and curated table. A clip: native id, fold, skeleton, stretches of (label, frames)."""
+    rng = np.random.default_rng(len(source))
+    rows, samples = [], []
+    with TableWriter(project.index(source) / "poses.parquet", "poses") as poses:
+        for native, fold, skeleton, parts in clips:
+            sample_id = f"{source}/{native}"
+            xy = np.concatenate([motion(label, skeleton, frames, rng) for label, frames in parts])
+            xy = xy * rng.uniform(0.5, 2) + rng.uniform(0, 300, 2)  # near or far, anywhere in the image
+            frame, ones = np.arange(len(xy)), np.ones(xy.shape[:2])
+            poses.add(pose_table(sample_id, skeleton, frame, frame / FPS, xy, ones, 0 * ones, "dataset"))
+            samples.append({"sample_id": sample_id, "source": source, "kind": "poses"})
+            ends = np.cumsum([frames for _, frames in parts]).tolist()
+            for (label, frames), end in zip(parts, ends, strict=True):
+                interval = None if len(parts) == 1 else [(end - frames) / FPS, end / FPS]
+                rows.append({
+                    "sample_id": sample_id, "source": source, "group": native, "fold": fold, "official_split": None,
+                    "task": "exercise", "target": canonical_json({"interval_s": interval}),
+                    "value": canonical_json(label), "tier": "gold", "origin": "dataset",
+                })  # fmt: skip
+    write_table(project.index(source) / "samples.parquet", "samples", samples)
+    return write_table(project.curated("exercise", source) / "table.parquet", "curated", rows)
+
+
+@pytest.fixture
+def tables(project: Project) -> dict[str, Path]:
+    """Short single-exercise clips on 13 joints, and long recordings with rest on 18."""
+    folds = ["train"] * 8 + ["validation"] * 2 + ["test"] * 4
+    labels = ("squat", "shoulder_press")
+    clips = [(f"{i:04d}", fold, "penn_13", [(labels[i % 2], 60 + i)]) for i, fold in enumerate(folds)]
+    course = [("none", 120), ("squat", 180), ("none", 120), ("shoulder_press", 180), ("none", 120)]
+    recordings = [
+        (f"w{i:02d}", fold, "coco_18", course) for i, fold in enumerate(["train"] * 4 + ["validation", "test"])
+    ]
+    return {
+        "sample_penn_action": write_source(project, "sample_penn_action", clips),
+        "sample_mmfit": write_source(project, "sample_mmfit", recordings),
+    }
+
+
+@pytest.fixture
+def params(project: Project) -> TrainParams:
+    """The sample's parameters, small."""
+    raw = load_yaml(project.root / "params.yaml")["train"]
+    raw["exercise"] |= {
+        "epochs": 20,
+        "batch": 32,
+        "width": 32,
+        "learning_rate": 0.006,
+        "dropout": 0.1,
+        "max_steps": None,
+        "split": "ours",
+    }
+    raw["exercise"]["deepfit"] |= {"epochs": 4, "batch": 64, "dropout": 0.1, "learning_rate": 0.01}
+    return TrainParams.model_validate(raw)
+
+
+def test_fit_evaluate_and_propose_on_an_easy_set(
+    project: Project, tables: dict[str, Path], params: TrainParams, tmp_path: Path
+) -> None:
+    from repset.learn import exercise
+    from repset.learn.card import load_card
+
+    (out := tmp_path / "model").mkdir()
+    exercise.fit(project, tables, params, out, device="cpu")
+    card = load_card(out, "exercise")
+    assert card.classes == ("squat", "shoulder_press", "none")
+    assert card.architecture["deepfit"]["classes"] == 2  # labelled frames only: no rest
+    assert card.data_kind == "rendered sample"
+    assert {source: facts["train"] for source, facts in card.data.items()} == {
+        "sample_penn_action": 8, "sample_mmfit": 4 * 5,
+    }  # fmt: skip
+    assert sorted(path.name for path in (out / "history").iterdir()) == ["deepfit", "temporal"]
+
+    scored = exercise.evaluate(project, tables, out)
+    assert scored.metrics["n"] == 4 + 5
+    assert scored.metrics["temporal"]["clip"]["support"] == {"squat": 3, "shoulder_press": 3, "none": 3}
+    assert scored.metrics["baseline"]["clip"]["accuracy"] == pytest.approx(1 / 3)
+    assert scored.metrics["temporal"]["clip"]["accuracy"] >= 8 / 9
+    assert scored.metrics["temporal"]["frame"]["accuracy"] > 0.85
+    assert scored.metrics["deepfit"]["clip"]["n"] == 6
+    assert scored.metrics["deepfit"]["frame"]["n"] == 70 + 71 + 72 + 73 + 180 + 180
+    assert scored.confusions["temporal_clip"].counts.sum() == 9
+
+    rows = exercise.propose(project, out, "exercise", "sample_mmfit")
+    test = [row for row in rows if row["sample_id"] == "sample_mmfit/w05"]
+    assert [row["value"] for row in test] == ['"none"', '"squat"', '"none"', '"shoulder_press"', '"none"']
+    assert all(row["origin_hash"] == card.weights_sha256 and 0 <= row["score"] <= 1 for row in test)
+    (short,) = [
+        row
+        for row in exercise.propose(project, out, "exercise", "sample_penn_action")
+        if row["sample_id"].endswith("0013")
+    ]
+    assert short["target"] == '{"interval_s":null}'
+    assert short["value"] == '"shoulder_press"'
+
+
+def test_same_seed_same_bytes(project: Project, tables: dict[str, Path], params: TrainParams, tmp_path: Path) -> None:
+    from repset.learn import exercise
+
+    own = params.exercise.model_dump() | {"epochs": 1, "max_steps": 2}
+    own["deepfit"] |= {"epochs": 1, "max_steps": 2}
+    short = TrainParams(seed=3, segmentation=params.segmentation, exercise=ExerciseTrain.model_validate(own))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        exercise.fit(project, tables, short, tmp_path / name, device="cpu")
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert Path("weights.safetensors") in files
+    for file in files:
+        assert sha256_file(tmp_path / "a" / file) == sha256_file(tmp_path / "b" / file), file
+
+
+def test_a_fold_without_gold_is_one_sentence(
+    project: Project, tables: dict[str, Path], params: TrainParams, tmp_path: Path
+) -> None:
+    from repset.errors import DataError
+    from repset.learn import exercise
+
+    own = params.exercise.model_dump() | {"epochs": 1, "max_steps": 1}
+    own["deepfit"] |= {"epochs": 1, "max_steps": 1}
+    short = TrainParams(seed=3, segmentation=params.segmentation, exercise=ExerciseTrain.model_validate(own))
+    one = {"sample_penn_action": tables["sample_penn_action"]}
+    (tmp_path / "model").mkdir()
+    exercise.fit(project, one, short, tmp_path / "model", device="cpu")
+    with pytest.raises(DataError) as error:
+        exercise.evaluate(project, one, tmp_path / "model", fold="calibration")
+    assert str(error.value) == (
+        f"{one['sample_penn_action']}: expected gold rows with poses in the fold calibration, found none. "
+        "Check the split of these sources."
+    )
+
+
+def test_one_exercise_alone_cannot_be_learned(project: Project, params: TrainParams, tmp_path: Path) -> None:
+    from repset.errors import DataError
+    from repset.learn import exercise
+
+    table = write_source(project, "sample_penn_action", [("0001", "train", "penn_13", [("squat", 60)])])
+    with pytest.raises(DataError) as error:
+        exercise.fit(project, {"sample_penn_action": table}, params, tmp_path, device="cpu")
+    assert str(error.value) == (
+        f"{table}: expected poses of at least two exercises in the fold train, found squat. "
+        "Check the index and the split of these sources."
+    )
+
+
+def test_the_published_network_has_the_published_size() -> None:
+    from repset.learn.exercise_nets import DeepFit
+
+    network = DeepFit(classes=10, dropout=0.5, activation="sigmoid")
+    assert sum(p.numel() for p in network.parameters()) == 5146  # as its README states
+
+
+def test_of_several_skeletons_the_one_with_pixels_is_read(project: Project) -> None:
+    from repset.learn.exercise_data import read_tracks
+
+    flat = np.ones((3, len(COCO_18.joints), 2))
+    nowhere = np.full((4, 17, 2), np.nan)
+    with TableWriter(project.index("sample_mmfit") / "poses.parquet", "poses") as poses:
+        for name, xy in (("coco_18", flat), ("h36m_17", nowhere)):
+            frame, ones = np.arange(len(xy)) + 5, np.ones(xy.shape[:2])
+            poses.add(pose_table("sample_mmfit/w00", name, frame, frame / FPS, xy, ones, 0 * ones, "dataset_estimate"))
+    frames, track = read_tracks(project, "sample_mmfit", ["sample_mmfit/w00"])["sample_mmfit/w00"]
+    assert (track.skeleton, frames.tolist()) == ("coco_18", [5, 6, 7])
+    assert read_tracks(project, "sample_mmfit", ["sample_mmfit/w01"]) == {}
+
+
+def test_official_split_holds_where_a_set_has_one() -> None:
+    from repset.learn.exercise_data import fold_of
+
+    row = {"fold": "train", "official_split": "test"}
+    assert [fold_of(row, "ours"), fold_of(row, "official")] == ["train", "test"]
+    assert fold_of({"fold": "train", "official_split": None}, "official") == "train"
+
+
+def test_augmented_windows_stay_poses_of_the_same_size() -> None:
+    from repset.learn.exercise_data import Augment
+    from repset.pose_features import JOINTS, body_length
+
+    rng = np.random.default_rng(0)
+    xy = np.repeat(np.array([BODY[joint] for joint in PENN_13.joints], np.float32)[None, None], 8, axis=1)
+    xy, seen = np.repeat(xy, 200, axis=0), np.ones((200, 8, len(JOINTS)), np.float32)
+    varied, known = Augment()(rng, xy, seen)
+    assert varied.shape == xy.shape
+    assert np.array_equal(np.isnan(varied[..., 0]), known == 0)
+    assert 0.7 < np.nanmedian(body_length(varied)) / body_length(xy)[0] < 1.4
+    assert 0 < (known == 0).mean() < 0.3

@@ -1,0 +1,236 @@
+"""Verdicts on repetitions whose angles are written out."""
+
+import numpy as np
+import pytest
+
+from repset.autolabel import form, view
+from repset.autolabel.form import CORRECT, INCORRECT, UNSCORABLE, Window
+from repset.autolabel.posture import plausible
+from repset.autolabel.reps import COUNTING, Rep, Signal
+from repset.autolabel.ruleset import ExerciseRules, Limit, Rule, load_rules
+from repset.autolabel.smooth import CleanTrack, clean
+from repset.landmarks import COCO_17
+from repset.schema import PoseTrack
+
+DEPTH = Rule(
+    id="depth", angle="knee", phase="turn", statistic="min", limits={"side": Limit(high_deg=95)}, tolerance_deg=10,
+    message="Deeper.", source="a test",
+)  # fmt: skip
+LOCKOUT = DEPTH.model_copy(
+    update={"id": "lockout", "phase": "end", "statistic": "max", "limits": {"side": Limit(low_deg=160)}}
+)
+LEAN = DEPTH.model_copy(
+    update={"id": "lean", "angle": "trunk_lean", "statistic": "max", "limits": {"side": Limit(high_deg=40)},
+            "required": False}
+)  # fmt: skip
+
+
+def legs(knee_deg: np.ndarray, lean_deg: float = 10.0, visible: tuple[float, float] = (1, 1)) -> CleanTrack:
+    """Both knees at these angles, the trunk leaning; times 0.1 s apart, so that nothing is filtered away."""
+    count = len(knee_deg)
+    xy = np.full((count, 17, 2), np.nan, np.float32)
+    visibility = np.full((count, 17), 1.0, np.float32)
+    turn, lean = np.radians(knee_deg), np.radians(lean_deg)
+    for side, seen in zip(("left", "right"), visible, strict=True):
+        knee = np.tile(np.array([200.0, 300.0]), (count, 1))
+        hip = knee - np.array([0, 50])
+        points = {
+            "knee": knee, "hip": hip, "ankle": knee + 50 * np.stack([np.sin(turn), -np.cos(turn)], -1),
+            "shoulder": hip + 60 * np.array([np.sin(lean), -np.cos(lean)]),
+        }  # fmt: skip
+        for joint, points_of in points.items():
+            xy[:, COCO_17.index(f"{side}_{joint}")] = points_of
+            visibility[:, COCO_17.index(f"{side}_{joint}")] = seen
+    return clean(PoseTrack("coco_17", np.arange(count) * 0.13, xy, visibility, 0, 0), 0.5)
+
+
+KNEE = np.array([175, 175, 150, 120, 100, 90, 100, 120, 150, 172, 175, 175], float)
+WINDOW = Window(Rep(1, 5, 10, True, True, True, True), 0, 12)
+
+
+def judge(*rules: Rule, knee: np.ndarray = KNEE, seen_from: str = "side", **body: object) -> list[form.Finding]:
+    return form.judge_rep(ExerciseRules(rules=rules), WINDOW, legs(knee, **body), seen_from)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "inside"), [(105.0, True), (104.99, True), (105.01, False), (0.0, True), (np.nan, False)]
+)
+def test_the_limit_itself_and_its_tolerance_are_inside(value: float, inside: bool) -> None:
+    assert bool(form.within(value, Limit(high_deg=95), 10)) is inside
+
+
+def test_a_range_has_two_ends() -> None:
+    values = np.array([84.9, 85.0, 165.0, 165.1])
+    assert form.within(values, Limit(low_deg=90, high_deg=160), 5).tolist() == [False, True, True, False]
+    assert form.applied(Limit(low_deg=2, high_deg=178), 5) == (0, 180)
+
+
+def test_a_deep_repetition_is_correct_with_its_value_and_frame() -> None:
+    (finding,) = judge(DEPTH)
+    assert (finding.verdict, finding.frame) == (CORRECT, 5)
+    assert finding.value_deg == pytest.approx(90, abs=0.01)
+    assert (finding.low_deg, finding.high_deg) == (None, 105)
+    assert finding.margin_deg == pytest.approx(15, abs=0.01)
+
+
+@pytest.mark.parametrize(("bottom", "verdict"), [(104.9, CORRECT), (105.1, INCORRECT)])
+def test_one_step_over_the_tolerance_is_incorrect(bottom: float, verdict: str) -> None:
+    assert judge(DEPTH, knee=np.maximum(KNEE, bottom))[0].verdict == verdict
+
+
+def test_a_joint_that_is_not_seen_is_unknown_not_good() -> None:
+    (finding,) = judge(DEPTH, visible=(0.2, 0.3))
+    assert (finding.verdict, finding.frame) == (UNSCORABLE, -1)
+    assert np.isnan(finding.value_deg)
+    assert finding.reason == "knee seen in 0% of the frames"
+
+
+def test_the_better_seen_side_is_judged() -> None:
+    assert judge(DEPTH, visible=(0.2, 0.9))[0].verdict == CORRECT
+
+
+def test_another_view_is_unknown_not_good() -> None:
+    (finding,) = judge(DEPTH, seen_from="front")
+    assert finding.verdict == UNSCORABLE
+    assert finding.reason == "depth needs the view side, not front"
+    assert form.decide([finding]) == (UNSCORABLE, finding)
+
+
+def test_an_end_that_is_not_in_the_clip_is_unknown_not_wrong() -> None:
+    cut_off = Window(Rep(1, 5, 8, False, True, True, False), 0, 12)
+    (finding,) = form.judge_rep(ExerciseRules(rules=(LOCKOUT,)), cut_off, legs(KNEE), "side")
+    assert (finding.verdict, finding.reason) == (UNSCORABLE, "the end is not in the clip")
+
+
+def test_a_lock_out_is_looked_for_after_the_end_but_not_in_the_next_repetition() -> None:
+    slow = np.array([175, 175, 150, 120, 100, 90, 100, 120, 140, 150, 172, 175], float)
+    assert judge(LOCKOUT, knee=slow)[0].verdict == CORRECT
+    crowded = Window(WINDOW.rep, 0, 10)
+    (finding,) = form.judge_rep(ExerciseRules(rules=(LOCKOUT,)), crowded, legs(slow), "side")
+    assert (finding.verdict, round(finding.value_deg)) == (CORRECT if finding.value_deg >= 150 else INCORRECT, 150)
+
+
+def test_one_broken_rule_decides() -> None:
+    findings = judge(DEPTH, LOCKOUT, knee=np.maximum(KNEE, 130))
+    verdict, decided = form.decide(findings)
+    assert verdict == INCORRECT
+    assert decided is findings[0]
+
+
+def test_a_required_rule_that_cannot_be_judged_makes_it_unscorable() -> None:
+    other = LOCKOUT.model_copy(update={"limits": {"front": Limit(low_deg=160)}})
+    verdict, decided = form.decide(judge(DEPTH, other))
+    assert (verdict, decided.rule.id if decided else None) == (UNSCORABLE, "lockout")
+
+
+def test_an_optional_rule_that_cannot_be_judged_is_told_and_changes_nothing() -> None:
+    other = LEAN.model_copy(update={"limits": {"front": Limit(high_deg=40)}})
+    findings = judge(DEPTH, other)
+    assert form.decide(findings) == (CORRECT, None)
+    assert form.not_judged(findings) == "not judged: lean"
+
+
+def test_optional_rules_alone_do_not_make_a_repetition_good() -> None:
+    assert form.decide(judge(LEAN, seen_from="front")) == (UNSCORABLE, None)
+
+
+def test_an_optional_rule_that_is_broken_counts() -> None:
+    assert form.decide(judge(DEPTH, LEAN, lean_deg=60.0))[0] == INCORRECT
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [([], UNSCORABLE), ([CORRECT, CORRECT], CORRECT), ([CORRECT, UNSCORABLE], UNSCORABLE),
+     ([UNSCORABLE, INCORRECT, CORRECT], INCORRECT)],
+)  # fmt: skip
+def test_the_verdict_of_a_set(verdicts: list[str], whole: str) -> None:
+    assert form.summarise(verdicts) == whole
+
+
+def test_frames_that_are_not_seen_are_left_out_of_a_frame_wise_verdict() -> None:
+    assert form.summarise_frames([UNSCORABLE, CORRECT]) == CORRECT
+    assert form.summarise_frames([UNSCORABLE, CORRECT, INCORRECT]) == INCORRECT
+    assert form.summarise_frames([UNSCORABLE]) == UNSCORABLE
+
+
+def test_frame_wise_rules_hold_each_frame_to_the_range() -> None:
+    rule = load_rules("gympose").of("squat").rules[0]
+    track = legs(np.array([59.0, 60.5, 120.0, 179.0])).track
+    found = [finding.verdict for finding in form.judge_frames([rule], track, "unknown")]
+    assert found == [INCORRECT, CORRECT, CORRECT, CORRECT]
+
+
+def test_frame_wise_an_unseen_joint_is_unscorable() -> None:
+    rule = load_rules("gympose").of("squat").rules[0]
+    hidden = legs(np.full(3, 120.0), visible=(0.1, 0.1)).track
+    assert {finding.verdict for finding in form.judge_frames([rule], hidden, "side")} == {UNSCORABLE}
+
+
+# --- view ---------------------------------------------------------------------------------------------------------
+
+
+def trunk(half_width: float, back: bool = False, depth: float | None = None) -> PoseTrack:
+    """Ten frames of a trunk 100 pixels long; `half_width` of shoulders and hips in the image, `depth` in space."""
+    xy = np.full((10, 17, 2), np.nan, np.float32)
+    xyz = np.full((10, 17, 3), np.nan, np.float32) if depth is not None else None
+    for sign, side in ((1, "left"), (-1, "right")):
+        for joint, y in (("shoulder", 100), ("hip", 200)):
+            x = sign * half_width * (-1 if back else 1)
+            xy[:, COCO_17.index(f"{side}_{joint}")] = (200 + x, y)
+            if xyz is not None:
+                xyz[:, COCO_17.index(f"{side}_{joint}")] = (x, y, sign * (depth or 0.0))
+    return PoseTrack("coco_17", np.arange(10) / 30, xy, np.ones((10, 17), np.float32), 0, 0, xyz)
+
+
+@pytest.mark.parametrize(("half_width", "name"), [(25, "front"), (18, "three_quarter"), (8, "side"), (0, "side")])
+def test_the_view_follows_from_how_narrow_the_trunk_looks(half_width: float, name: str) -> None:
+    assert view.estimate(trunk(half_width)).name == name
+
+
+def test_the_back_is_told_from_the_front_by_left_and_right() -> None:
+    assert view.estimate(trunk(25, back=True)).name == "back"
+
+
+def test_positions_in_space_decide_where_there_are_any() -> None:
+    assert view.estimate(trunk(25, depth=0)).name == "front"
+    assert view.estimate(trunk(25, depth=25)).name == "three_quarter"  # 45°
+    assert view.estimate(trunk(25, depth=100)).name == "side"  # 76°
+
+
+def test_a_view_without_a_trunk_is_unknown() -> None:
+    empty = trunk(25)
+    empty.xy_px[:] = np.nan
+    assert view.estimate(empty).name == "unknown"
+
+
+def test_a_trunk_of_which_one_side_is_never_seen_is_seen_from_the_side() -> None:
+    half = trunk(25)
+    for joint in ("right_shoulder", "right_hip"):
+        half.xy_px[:, COCO_17.index(joint)] = np.nan
+    assert view.estimate(half).name == "side"
+
+
+def test_turning_the_picture_does_not_change_the_view() -> None:
+    for half_width in (25, 18, 8):
+        one = trunk(half_width)
+        lying = PoseTrack("coco_17", one.time_s, one.xy_px[..., ::-1] * np.float32([1, -1]), one.visibility, 0, 0)
+        assert view.estimate(lying).name == view.estimate(one).name
+
+
+# --- posture ------------------------------------------------------------------------------------------------------
+
+
+def test_a_limb_that_never_bends_is_not_counted() -> None:
+    rep = Rep(0, 5, 12, True, True, True, True)
+    reach, stiff, bent = np.linspace(-175, -125, 12), np.full(12, -170.0), np.linspace(-175, -125, 12)
+    track = legs(KNEE)
+    keep = plausible([rep], Signal(reach, bent, None, "both", 1.0), track, COUNTING["lunge"])
+    drop = plausible([rep], Signal(reach, stiff, None, "both", 1.0), track, COUNTING["lunge"])
+    assert (keep, drop) == ([rep], [])
+
+
+def test_a_standing_person_does_no_push_ups() -> None:
+    rep = Rep(0, 5, 12, True, True, True, True)
+    signal = Signal(np.linspace(-175, -60, 12), np.linspace(-175, -60, 12), None, "both", 1.0)
+    assert plausible([rep], signal, legs(KNEE, lean_deg=5), COUNTING["push_up"]) == []
+    assert plausible([rep], signal, legs(KNEE, lean_deg=80), COUNTING["push_up"]) == [rep]

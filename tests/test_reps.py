@@ -1,0 +1,193 @@
+"""Counting: curves whose number of repetitions is known because they were drawn so."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repset import exercises
+from repset.autolabel.reps import COUNTING, Counting, count, reach_deg
+
+SQUAT = COUNTING["squat"]  # the effort is the larger value: minus the knee angle
+CURL = COUNTING["bicep_curl"]
+
+
+def bends(number: int, fps: float = 30.0, period_s: float = 2.0, low: float = 80.0, rest_s: float = 0.5) -> np.ndarray:
+    """Knee angle of `number` squats from 175° to `low`, with rest before, between and after."""
+    rest = np.full(round(rest_s * fps), 175.0)
+    phase = np.arange(round(period_s * fps)) / round(period_s * fps)
+    one = 175 - (175 - low) * (1 - np.cos(2 * np.pi * phase)) / 2
+    return np.concatenate([rest, *([one, rest] * number)])
+
+
+def times(values: np.ndarray, fps: float = 30.0) -> np.ndarray:
+    return np.arange(len(values)) / fps
+
+
+def counted(angle: np.ndarray, fps: float = 30.0, spec: Counting = SQUAT) -> list[tuple[int, bool]]:
+    """Turning frame and completeness of each repetition."""
+    return [(rep.turn, rep.complete) for rep in count(-angle, times(angle, fps), spec)]
+
+
+def test_every_exercise_of_the_ontology_can_be_counted() -> None:
+    assert set(COUNTING) == set(exercises.NAMES)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 12])
+def test_every_bend_is_a_repetition_and_turns_where_it_is_deepest(number: int) -> None:
+    assert counted(bends(number)) == [(15 + 30 + k * 75, True) for k in range(number)]
+
+
+def test_start_and_end_are_where_the_rest_is_left_and_reached_again() -> None:
+    rep = count(-bends(1), times(bends(1)), SQUAT)[0]
+    # ten per cent of the way down: 0.1 = (1 - cos x) / 2, x = 36.9°, frame 15 + 6.1; half-open at the other end
+    assert (rep.start, rep.turn, rep.end) == (21, 45, 70)
+
+
+@pytest.mark.parametrize("fps", [5.0, 8.0, 12.5, 24.0, 59.94])
+def test_the_frame_rate_does_not_matter(fps: float) -> None:
+    assert len(counted(bends(4, fps), fps)) == 4
+
+
+@pytest.mark.parametrize("period_s", [0.6, 1.0, 4.0, 8.0])
+def test_the_tempo_does_not_matter(period_s: float) -> None:
+    assert len(counted(bends(4, period_s=period_s))) == 4
+
+
+def test_a_pause_inside_a_set_is_no_repetition() -> None:
+    angle = np.concatenate([bends(2), np.full(300, 175.0), bends(2)])
+    assert len(counted(angle)) == 4
+
+
+def test_a_pause_at_the_bottom_is_one_repetition() -> None:
+    down = bends(1)[:46]
+    angle = np.concatenate([down, np.full(90, 80.0), down[::-1]])
+    assert len(counted(angle)) == 1
+
+
+@pytest.mark.parametrize("wobble", [0.0, 4.0, 10.0])
+def test_a_static_hold_has_no_repetition(wobble: float) -> None:
+    rng = np.random.default_rng(1)
+    hold = 90 + wobble * np.sin(np.arange(300) / 12) + rng.normal(0, 1, 300)
+    assert counted(hold) == []
+
+
+def test_putting_the_arms_up_once_is_no_repetition() -> None:
+    up = np.concatenate([np.full(30, 175.0), np.linspace(175, 40, 20), np.full(60, 40.0)])
+    assert counted(up, spec=COUNTING["pull_up"]) == []
+
+
+def test_a_slow_drift_is_no_repetition() -> None:
+    assert counted(np.linspace(175, 90, 300)) == []
+
+
+def test_a_clip_that_ends_while_rising_reports_an_incomplete_repetition() -> None:
+    angle = bends(3)[: 195 + 15]  # half a second after the third turn: risen half of the way
+    assert counted(angle) == [(45, True), (120, True), (195, False)]
+    last = count(-angle, times(angle), SQUAT)[-1]
+    assert (last.whole, last.starts, last.ends) == (True, True, False)
+
+
+def test_a_clip_that_starts_at_the_bottom_counts_the_rise_it_shows() -> None:
+    angle = bends(3)[45:]
+    assert counted(angle) == [(0, False), (75, True), (150, True)]
+
+
+def test_a_clip_that_ends_at_the_bottom_shows_no_rise_to_count() -> None:
+    assert counted(bends(3)[: 195 + 1]) == [(45, True), (120, True)]
+
+
+def test_a_curl_is_counted_at_its_top_though_the_clip_ends_there() -> None:
+    assert counted(bends(2, low=40)[: 120 + 1], spec=CURL) == [(45, True), (120, False)]
+
+
+def test_a_half_repetition_among_full_ones_is_counted() -> None:
+    angle = np.concatenate([bends(2), bends(1, low=128), bends(2)])  # half of the way to 80
+    assert len(counted(angle)) == 5
+
+
+def test_a_tremble_among_full_repetitions_is_not() -> None:
+    angle = np.concatenate([bends(2), bends(1, low=155), bends(2)])
+    assert len(counted(angle)) == 4
+
+
+def test_half_a_return_is_a_turn_but_not_complete() -> None:
+    first, second = bends(1)[:46], bends(1)[45:]
+    between = np.linspace(80, 130, 20)
+    angle = np.concatenate([first, between, between[::-1], second])
+    assert [complete for _, complete in counted(angle)] == [False, False]
+
+
+def test_gaps_hide_no_repetition_that_is_seen_around_them() -> None:
+    angle = bends(4)
+    angle[[*range(30, 40), *range(100, 112), *range(200, 206)]] = np.nan
+    assert len(counted(angle)) == 4
+
+
+def test_what_is_never_seen_is_not_counted() -> None:
+    assert counted(np.full(200, np.nan)) == []
+
+
+def test_a_glitch_of_two_frames_is_no_repetition() -> None:
+    angle = np.full(120, 175.0)
+    angle[60:62] = 60
+    assert counted(angle) == []
+
+
+def test_nothing_is_joined_across_a_camera_cut() -> None:
+    angle = np.concatenate([bends(2), bends(2)])
+    halves = ((0, len(angle) // 2), (len(angle) // 2, len(angle)))
+    assert len(count(-angle, times(angle), SQUAT, halves)) == 4
+
+
+def test_two_turns_closer_than_a_body_can_move_are_one() -> None:
+    assert len(counted(bends(3, period_s=0.3, rest_s=0.0), spec=SQUAT)) < 3
+    assert len(counted(bends(3, period_s=0.45, rest_s=0.1), spec=COUNTING["push_up"])) == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 8), st.floats(0.8, 5), st.floats(45, 120), st.floats(0, 3), st.integers(0, 9))
+def test_noise_does_not_change_the_count(number: int, period_s: float, low: float, noise: float, seed: int) -> None:
+    angle = bends(number, period_s=period_s, low=low)
+    angle += np.random.default_rng(seed).normal(0, noise, len(angle))
+    assert len(counted(angle)) == number
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 6), st.floats(45, 130))
+def test_played_backwards_the_count_is_the_same(number: int, low: float) -> None:
+    angle = bends(number, low=low)
+    assert len(counted(angle[::-1])) == len(counted(angle)) == number
+
+
+def limb(angle_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A limb of bones 40 and 30 pixels that bends in the image plane."""
+    turn = np.radians(angle_deg)
+    zero = np.zeros_like(turn)
+    return np.stack([zero + 40, zero], -1), np.stack([zero, zero], -1), 30 * np.stack([np.cos(turn), np.sin(turn)], -1)
+
+
+def test_the_reach_angle_is_the_joint_angle_where_nothing_is_foreshortened() -> None:
+    angle = np.linspace(175, 60, 50)
+    np.testing.assert_allclose(reach_deg(*limb(angle), np.arange(50) / 30), angle, atol=1e-3)
+
+
+def test_the_reach_angle_sees_a_bend_towards_the_camera() -> None:
+    """Hip over ankle, knee bending straight at the camera: the interior angle stays 180°, the reach does not.
+
+    The bones are taken as long as they look when best seen, so a rest at 175° looks like 180°.
+    """
+    angle = bends(2)
+    half = np.sin(np.radians(angle) / 2)
+    hip, knee, ankle = (np.stack([np.zeros_like(half), y], -1) for y in (-40 * half, 0 * half, 40 * half))
+    found = reach_deg(hip, knee, ankle, times(angle))
+    np.testing.assert_allclose(found, angle, atol=5.1)
+    assert found.min() == pytest.approx(80, abs=0.2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.05, 20), st.floats(-1000, 1000))
+def test_the_reach_angle_does_not_depend_on_size_and_place(size: float, shift: float) -> None:
+    angle = bends(1)
+    moved = [point * size + shift for point in limb(angle)]
+    np.testing.assert_allclose(reach_deg(*moved, times(angle)), reach_deg(*limb(angle), times(angle)), atol=1e-3)

@@ -1,0 +1,157 @@
+"""How near `repset autolabel` comes to the machine's limit: stage costs and the job's throughput in one run.
+
+    python tools/bench.py ../shared/data/videos --height 720
+
+The limit is cores ÷ (decoding + colour + landmark inference of a frame), the three measured on the same files by one
+process alone. The job runs with an empty cache, every frame inferred, to the written tables; the poses it writes are
+compared with those of the serial run. On a machine that others use at the same time, believe the ratio of CPU seconds.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from repset.autolabel.inputs import VIDEO_SUFFIXES
+from repset.autolabel.job import label_files
+from repset.autolabel.pose import estimate, estimate_image, model_bundle
+from repset.params import AutolabelParams
+from repset.records import read_table
+from repset.video import Image, probe_video, read_video
+
+PARAMS = AutolabelParams(rule_set="default", model="full", min_visibility=0.5)
+NAIVE_FRAMES = 60
+
+
+@dataclass
+class Cost:
+    """Seconds spent on one stage: by the clock, and of processor time."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+    def add(self, begun: tuple[float, float]) -> None:
+        """Count the time since `begun` (see `now`)."""
+        wall, cpu = now()
+        self.wall_s += wall - begun[0]
+        self.cpu_s += cpu - begun[1]
+
+
+def now() -> tuple[float, float]:
+    """Wall clock and processor time of this process."""
+    return time.perf_counter(), time.process_time()
+
+
+def serial(path: Path, costs: dict[str, Cost]) -> npt.NDArray[np.float32]:
+    """Poses (T, 33, 2) of one file in this process, each stage timed."""
+
+    def frames() -> Iterator[tuple[float, Image]]:
+        with av.open(str(path)) as container:
+            decoded = container.decode(container.streams.video[0])
+            for number in range(sys.maxsize):
+                begun = now()
+                frame = next(decoded, None)
+                costs["decode"].add(begun)
+                if frame is None:
+                    return
+                begun = now()
+                image = np.asarray(frame.to_ndarray(format="rgb24", threads=1), np.uint8)
+                costs["colour"].add(begun)
+                yield float(number), image
+
+    before = {name: Cost(cost.wall_s, cost.cpu_s) for name, cost in costs.items()}
+    begun = now()
+    track = estimate(frames(), rgb=True)
+    costs["landmarks"].add(begun)
+    for name in ("decode", "colour"):
+        costs["landmarks"].wall_s -= costs[name].wall_s - before[name].wall_s
+        costs["landmarks"].cpu_s -= costs[name].cpu_s - before[name].cpu_s
+    return track.xy_px
+
+
+def naive(path: Path) -> float:
+    """Frames a second of a loop that looks at every picture afresh (image mode), serially."""
+    images = [image for (_, image), _ in zip(read_video(path), range(NAIVE_FRAMES), strict=False)]
+    estimate_image(images[0])
+    begun = time.perf_counter()
+    for image in images:
+        estimate_image(image)
+    return len(images) / (time.perf_counter() - begun)
+
+
+def job(files: list[Path], jobs: int, out: Path) -> tuple[float, float]:
+    """Wall and CPU seconds of the job over all files, cache empty."""
+    begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = time.process_time()
+    label_files(files, out, PARAMS, exercise="squat", jobs=jobs)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime + time.process_time() - own
+    return time.perf_counter() - begun, cpu
+
+
+def distance_px(out: Path, name: str, reference: npt.NDArray[np.float32]) -> float:
+    """Mean distance between the job's poses of one file and the serial ones."""
+    table = read_table(out / "poses.parquet", "poses", ["x_px", "y_px"], filters=[("sample_id", "==", name)])
+    x, y = (table[column].combine_chunks().flatten().to_numpy().reshape(-1, 33) for column in ("x_px", "y_px"))
+    return float(np.nanmean(np.hypot(x - reference[..., 0], y - reference[..., 1])))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--height", type=int, help="only files of this height")
+    parser.add_argument("--limit", type=int, help="only so many files")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    arguments = parser.parse_args()
+    files = [f for p in arguments.paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p])]
+    files = [f for f in files if f.suffix.lower() in VIDEO_SUFFIXES]
+    files = [f for f in files if arguments.height in (None, probe_video(f).height)][: arguments.limit]
+
+    costs = {name: Cost() for name in ("decode", "colour", "landmarks")}
+    reference = {path.name: serial(path, costs) for path in files}
+    frames = sum(len(poses) for poses in reference.values())
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"], os.environ["REPSET_ROOT"] = folder, folder  # an empty cache, no project
+        model_bundle()  # built once a machine: not part of a job
+        out = Path(folder) / "out"
+        wall_s, cpu_s = job(files, arguments.jobs, out)
+        distances = [distance_px(out, name, poses) for name, poses in reference.items()]
+    naive_fps = naive(files[0])
+
+    wall_ms, cpu_ms = (1e3 / frames * sum(getattr(c, kind) for c in costs.values()) for kind in ("wall_s", "cpu_s"))
+    per_frame = {name: round(1e3 * cost.cpu_s / frames, 2) for name, cost in costs.items()}
+    limit_fps = arguments.jobs * 1e3 / wall_ms
+    print(
+        json.dumps(
+            {
+                "files": len(files),
+                "frames": frames,
+                "cpu_ms_per_frame": per_frame,
+                "serial_fps": round(1e3 / wall_ms, 1),
+                "limit_fps": round(limit_fps, 1),
+                "job_fps": round(frames / wall_s, 1),
+                "ratio_wall": round(frames / wall_s / limit_fps, 3),
+                "ratio_cpu": round(cpu_ms * frames / 1e3 / cpu_s, 3),
+                "naive_fps": round(naive_fps, 1),
+                "times_naive": round(frames / wall_s / naive_fps, 2),
+                "mean_distance_px": round(float(np.mean(distances)), 4),
+                "worker_peak_mib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
