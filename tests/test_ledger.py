@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -217,21 +216,25 @@ def test_an_invalid_decision_is_refused_before_anything_is_written(ledger: Ledge
     assert not ledger.folder.exists()
 
 
-def _write_many(folder: Path, writer: int, count: int) -> None:
-    ledger = Ledger(folder)
-    for number in range(count):
-        target = {"interval_s": [float(number), number + 1.0], "person": writer}
-        ledger.append(replace(NEW, target=target, tool="x" * (1 + 997 * (number % 9))))
+# A program of its own: a spawned process could not import this file, since a dependency installs a `tests` package.
+WRITE_MANY = """
+import sys
+from pathlib import Path
+from repset.curate.decision import Decision
+from repset.curate.ledger import Ledger
+
+ledger, writer = Ledger(Path(sys.argv[1])), int(sys.argv[2])
+for number in range(60):
+    target = {"interval_s": [float(number), number + 1.0], "person": writer}
+    tool = "x" * (1 + 997 * (number % 9))
+    ledger.append(Decision("anna", tool, "gym/a", "form", target, "new", "correct", at="2026-11-21T10:00:00Z"))
+"""
 
 
 def test_concurrent_writers_tear_no_line(ledger: Ledger) -> None:
-    context = get_context("spawn")
-    processes = [context.Process(target=_write_many, args=(ledger.folder, writer, 60)) for writer in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    commands = [[sys.executable, "-c", WRITE_MANY, str(ledger.folder), str(writer)] for writer in range(2)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0), ("", 0)]
     assert len(ledger.read()) == 120
 
 
