@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import butter, sosfiltfilt
 
+from repset.autolabel.lowpass import Biquad, butterworth, zero_phase
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
 
@@ -21,9 +21,8 @@ Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 CUTOFF_HZ = 6.0
-CUTOFF_OF_FPS = 0.4
+CUTOFF_OF_FPS = 0.4  # of a second-order filter run forwards and backwards: effectively of order 4
 NO_FILTER_BELOW_FPS = 8.0
-FILTER_ORDER = 2  # run forwards and backwards: effectively 4
 MAX_GAP_S = 0.25  # longer gaps stay unknown: within this time no joint turns round at exercise speed
 HAMPEL_HALF_WINDOW_S = 0.1  # a real turning point lasts longer
 HAMPEL_SIGMAS = 4.0
@@ -228,7 +227,7 @@ def low_pass(xy_px: Doubles, time_s: Doubles) -> Doubles:
     if fps < NO_FILTER_BELOW_FPS:
         return xy_px
     cutoff = min(CUTOFF_HZ, CUTOFF_OF_FPS * fps)
-    sos = butter(FILTER_ORDER, cutoff, fs=fps, output="sos")
+    biquad = butterworth(cutoff, fps)
     out = xy_px.copy()
     known = np.isfinite(xy_px).all(-1)
     for pattern in np.unique(known, axis=1).T:  # joints with the same gaps go through together
@@ -236,12 +235,12 @@ def low_pass(xy_px: Doubles, time_s: Doubles) -> Doubles:
         for start, end in runs(pattern):
             if end - start >= 4:
                 part = xy_px[start:end][:, joints].reshape(end - start, -1)
-                done = _filter_run(part, time_s[start:end], fps, sos)
+                done = _filter_run(part, time_s[start:end], fps, biquad)
                 out[start:end, joints] = done.reshape(end - start, len(joints), 2)
     return out
 
 
-def _filter_run(values: Doubles, time_s: Doubles, fps: float, sos: Doubles) -> Doubles:
+def _filter_run(values: Doubles, time_s: Doubles, fps: float, biquad: Biquad) -> Doubles:
     """Filter (T, C) values of one unbroken run; uneven times are evened first and mapped back."""
     uneven = bool(np.any(np.abs(np.diff(time_s) * fps - 1) > 0.02))
     count = round((time_s[-1] - time_s[0]) * fps) + 1
@@ -249,7 +248,7 @@ def _filter_run(values: Doubles, time_s: Doubles, fps: float, sos: Doubles) -> D
     even = np.column_stack([np.interp(grid, time_s, column) for column in values.T]) if uneven else values
     if len(even) < 4:
         return values
-    done = sosfiltfilt(sos, even, axis=0, padlen=min(len(even) - 1, int(fps)))
+    done = zero_phase(even, biquad, min(len(even) - 1, int(fps)))
     return np.column_stack([np.interp(time_s, grid, column) for column in done.T]) if uneven else done
 
 
