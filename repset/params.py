@@ -137,16 +137,22 @@ class SourceSpec(Strict):
     """`pipelines/<source>.yaml`: where a source comes from and what to take of it.
 
     Attributes:
-        family: the reader (key of repset.sources.SOURCES): roboflow | penn_action | mmfit.
+        family: the reader (key of repset.sources.SOURCES): roboflow | penn_action | mmfit | muscle_video | folder.
         rendered: true for the drawn sample; every score on it says so.
         origin: `sample`, a local file or folder, an https address, or `roboflow:workspace/project/version`.
         sha256, size_bytes: of the archive, where pinned.
         fps: assumed frame rate where the set states none (Penn Action).
         actions: only these of the set's own actions; null takes all.
-        class_map: the set's class name → canonical label (roboflow only).
+        class_map: the set's class name → canonical label (roboflow, folder).
+        format: the labels' format where a family has several.
+        labels: the label file inside a folder source; null finds it by its usual name (folder only).
+        sequences: true: the images of each folder are the frames of one clip (folder only).
+        labelled_only: leave out what lies between sets, as DeepFit does (mmfit only).
+        inertial: read the worn sensors too (mmfit only).
+        list_number: which of a set's official lists of train and test (muscle_video only); null is the first.
     """
 
-    family: Literal["roboflow", "penn_action", "mmfit"]
+    family: Literal["roboflow", "penn_action", "mmfit", "muscle_video", "folder"]
     rendered: bool
     origin: str
     sha256: str | None = None
@@ -156,6 +162,10 @@ class SourceSpec(Strict):
     actions: tuple[str, ...] | None = None
     class_map: dict[str, str] | None = None
     labelled_only: bool | None = None
+    labels: str | None = None
+    sequences: bool | None = None
+    inertial: bool | None = None
+    list_number: Literal[1, 2, 3] | None = None
 
 
 class ModelSpec(Strict):
