@@ -1,0 +1,1 @@
+"""Where people look at labels and correct them: the repetition bench, Label Studio, FiftyOne, Roboflow."""
