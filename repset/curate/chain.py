@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from repset.curate.decision import Decision
+from repset.curate.decision import LEDGER_TASKS, Decision
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
@@ -56,7 +56,7 @@ def trace(project: Project, sample_id: str) -> Chain:
         example = f", for example {min(ids)}" if ids else ""
         raise DataError(sample_id, f"a sample of {source}", "none", f"Name one of its {len(ids)} samples{example}")
     decisions = [d for d in Ledger(project.reviews).read() if d.sample_id == sample_id]
-    tasks = [_task(project, task, source, sample_id, [d for d in decisions if d.task == task]) for task in TASKS]
+    tasks = [_task(project, task, source, sample_id, [d for d in decisions if d.task == task]) for task in LEDGER_TASKS]
     return Chain(found[0], _fold(project, source, sample_id), [t for t in tasks if t.slots or t.aside])
 
 
@@ -74,10 +74,16 @@ def _fold(project: Project, source: str, sample_id: str) -> Row | None:
 
 
 def _task(project: Project, task: str, source: str, sample_id: str, decisions: list[Decision]) -> TaskChain:
+    if task not in TASKS:  # poses have no curated table: only what people said
+        slots, report = merge_slots([], decisions, task)
+        return TaskChain(task, slots, report.status, _aside(decisions, report.status), [])
     gathered = gather(project, task, source, automatic=True)
     mine = [row for row in gathered.rows if row["sample_id"] == sample_id]
     slots, report = merge_slots(mine, decisions, task)
     slots = [slot for slot in slots if slot.key.label != BACKGROUND]
     slots.sort(key=lambda slot: (slot.interval or (-1.0, -1.0), slot.key))
-    aside = [decision for decision in decisions if report.status[decision.id] in ("undone", "undo", "probe")]
-    return TaskChain(task, slots, report.status, aside, gathered.notes)
+    return TaskChain(task, slots, report.status, _aside(decisions, report.status), gathered.notes)
+
+
+def _aside(decisions: list[Decision], status: dict[str, str]) -> list[Decision]:
+    return [decision for decision in decisions if status[decision.id] in ("undone", "undo", "probe")]

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from repset.errors import DataError
+from repset.landmarks import SKELETONS
 from repset.project import TASKS
 from repset.records import canonical_json, sha256_bytes
 
 VERSION = 1
+LEDGER_TASKS = (*TASKS, "pose")
+"""Everything a person can decide: the tasks with a curated table, and the joints of a person in one frame."""
 ACTIONS = ("accept", "edit", "reject", "new", "undo")
 VERDICTS = ("correct", "incorrect", "unscorable")
+JOINT_STATES = ("labelled", "occluded", "outside")
 ORIGINS = ("dataset", "dataset_estimate", "mediapipe", "rule", "model", "human")
 FIELDS = (
     "v", "id", "at", "reviewer", "tool", "sample_id", "media_sha256", "task", "target", "action", "value", "blob",
@@ -56,7 +60,7 @@ class Decision:
         reviewer: short name, a-z 0-9 _ . -; part of the file's name.
         tool: what it was made with: fiftyone, label_studio, rep_bench, ...
         sample_id, media_sha256: what was looked at; the hash is None where the set has none.
-        task: one of repset.project.TASKS.
+        task: one of LEDGER_TASKS.
         target: class, person, variant, frame, interval_s ([start, end) seconds; null: whole clip), frames.
             An edited interval is the person's own; it finds the label it corrects by overlap.
         action: accept | edit | reject | new | undo (of the decision that `supersedes` names).
@@ -188,7 +192,7 @@ def _rules(f: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield "tool", "a name", _is_text(f["tool"])
     yield "sample_id", "<source>/<native id>", _is_text(f["sample_id"]) and "/" in f["sample_id"]
     yield "media_sha256", "null or 64 hex digits", _is_hash(f["media_sha256"])
-    yield "task", f"one of {', '.join(TASKS)}", f["task"] in TASKS
+    yield "task", f"one of {', '.join(LEDGER_TASKS)}", f["task"] in LEDGER_TASKS
     yield "target", _EXPECTED_TARGET[f["task"]], _is_target(f["target"], f["task"])
     yield "action", f"one of {', '.join(ACTIONS)}", f["action"] in ACTIONS
     yield (
@@ -222,19 +226,38 @@ def _rules(f: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
 _EXPECTED_TARGET = {
     "muscle_mask": "the class of a muscle, person and variant",
     "exercise": "interval_s ([start, end] in seconds, null for the whole clip)",
-    "form": "interval_s ([start, end] in seconds) and person",
+    "form": "interval_s ([start, end] in seconds) and person, or the frame of an image",
+    "pose": "frame and person",
 }
 _EXPECTED_VALUE = {
     "muscle_mask": "null (the value is the mask)",
     "exercise": "the name of an exercise, or none",
     "form": f"one of {', '.join(VERDICTS)}",
+    "pose": "skeleton, and joints: name to [x_px, y_px, labelled | occluded | outside]",
 }
 
 
 def _is_value(value: Any, task: str, undo: bool) -> bool:
     if undo or task == "muscle_mask":
         return value is None
+    if task == "pose":
+        return _is_pose(value)
     return value in VERDICTS if task == "form" else _is_text(value)
+
+
+def _is_pose(value: Any) -> bool:
+    """A joint that is not named is absent."""
+    if not isinstance(value, dict) or set(value) != {"skeleton", "joints"} or value["skeleton"] not in SKELETONS:
+        return False
+    known, joints = SKELETONS[value["skeleton"]].joints, value["joints"]
+    return isinstance(joints, dict) and all(
+        name in known
+        and isinstance(at, list)
+        and len(at) == 3
+        and all(map(_is_number, at[:2]))
+        and at[2] in JOINT_STATES
+        for name, at in joints.items()
+    )
 
 
 def _is_text(value: Any) -> bool:
@@ -274,4 +297,6 @@ def _is_target(target: Any, task: str) -> bool:
         return False
     if task == "muscle_mask":
         return _is_text(target.get("class")) and target["class"] != "background" and target.get("interval_s") is None
-    return task == "exercise" or target.get("interval_s") is not None
+    if task == "pose":
+        return target.get("frame") is not None and target.get("interval_s") is None
+    return task == "exercise" or target.get("interval_s") is not None or target.get("frame") is not None

@@ -26,6 +26,9 @@ as in ActivityNet's mAP@0.5)."""
 TOLERANCE_IOU = 0.9
 """A person's accept holds for masks and intervals that overlap at least this much (DESIGN.md, "ledger line")."""
 
+TOLERANCE_PX = 5.0
+"""… and for poses whose joints lie at most this far apart."""
+
 BACKGROUND = "background"
 """The class that stands for the image itself in the task muscle_mask, so that images without a muscle are kept."""
 
@@ -93,16 +96,27 @@ def _mask(png: bytes) -> npt.NDArray[np.bool_]:
 
 
 def within_tolerance(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two labels of one thing agree: equal value, masks and intervals with IoU ≥ 0.9.
+    """Whether two labels of one thing agree: equal value, masks and intervals with IoU ≥ 0.9, joints within 5 px.
 
     Args:
         a, b: with `target` (JSON or dict), `value` (JSON text or null) and `blob` (PNG or null).
     """
-    if (a["blob"] is None) != (b["blob"] is None) or (a["blob"] is None and a["value"] != b["value"]):
+    if (a["blob"] is None) != (b["blob"] is None) or (a["blob"] is None and not _same_value(a["value"], b["value"])):
         return False
     if interval_iou(interval_of(as_dict(a["target"])), interval_of(as_dict(b["target"]))) < TOLERANCE_IOU:
         return False
     return a["blob"] is None or mask_iou(a["blob"], b["blob"]) >= TOLERANCE_IOU
+
+
+def _same_value(a: str | None, b: str | None) -> bool:
+    """Whether two values (JSON) are equal; poses are if they have the same joints, in the same state, near enough."""
+    if a == b or a is None or b is None or '"joints"' not in a or '"joints"' not in b:
+        return a == b
+    first, second = json.loads(a), json.loads(b)
+    if first["skeleton"] != second["skeleton"] or set(first["joints"]) != set(second["joints"]):
+        return False
+    pairs = [(at, second["joints"][name]) for name, at in first["joints"].items()]
+    return all(p[2] == q[2] and np.hypot(p[0] - q[0], p[1] - q[1]) <= TOLERANCE_PX for p, q in pairs)
 
 
 def as_dict(target: str | Mapping[str, Any]) -> dict[str, Any]:
