@@ -111,6 +111,9 @@ TABLES: dict[str, pa.Schema] = {
         end_s=pa.float64(),
         complete=pa.bool_(),  # returned to the start position
         range_deg=pa.float64(),  # range of motion of the counting signal
+        eccentric_s=pa.float64(),  # tempo (repset.autolabel.tempo): the weight goes down; null where not seen
+        pause_s=pa.float64(),  # held at the turn
+        concentric_s=pa.float64(),  # the weight goes up
         origin=pa.string(),
     ),
     "form": _schema(

@@ -1,7 +1,7 @@
 """One track in, its labels out: sets, repetitions, verdicts, angles, view and side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from repset.autolabel.posture import plausible
 from repset.autolabel.reps import COUNTING, Rep, Signal, count, counting_signal
 from repset.autolabel.ruleset import RuleSet
 from repset.autolabel.smooth import CleanTrack, clean, cut
+from repset.autolabel.tempo import Tempo, tempo
 from repset.records import TABLES
 from repset.schema import PoseTrack, Stretch
 
@@ -141,8 +142,11 @@ class _Writer:
         )  # fmt: skip
 
     def rep_rows(self, number: int, stretch: Stretch, offset: int, reps: list[Rep], signal: Signal) -> None:
-        """Rows of table `reps`; range_deg is that of the joint's own angle, from rest to turn."""
-        time_s = self.track.time_s
+        """Rows of table `reps`; range_deg is that of the joint's own angle, from rest to turn.
+
+        A height (hop, lift overhead) has no eccentric phase worth the name, hence no tempo.
+        """
+        time_s, spec = self.track.time_s, COUNTING[stretch.exercise]
         for index, window in enumerate(form.windows(reps, len(signal.values))):
             rep = window.rep
             start, turn, end = rep.start + offset, rep.turn + offset, rep.end + offset
@@ -150,11 +154,13 @@ class _Writer:
                 signal.bend_deg[form.whole_movement(window, time_s[offset:])] if signal.bend_deg is not None else None
             )
             bend = bend[np.isfinite(bend)] if bend is not None else np.empty(0)
+            span, seen = (rep.start, rep.turn, rep.end), (rep.starts, rep.ends)
+            phases = Tempo() if spec.height else tempo(signal.values, time_s[offset:], span, seen, spec.lift_first)
             self.reps.append(
                 dict(sample_id=self.sample_id, person=0, set=number, rep=index, exercise=stretch.exercise,
                      start=start, turn=turn, end=end, start_s=float(time_s[start]), turn_s=float(time_s[turn]),
                      end_s=_end_s(time_s, end), complete=rep.complete,
-                     range_deg=round(float(np.ptp(bend)), 2) if len(bend) else None, origin=ORIGIN)
+                     range_deg=round(float(np.ptp(bend)), 2) if len(bend) else None, **asdict(phases), origin=ORIGIN)
             )  # fmt: skip
 
     def rep_verdicts(self, number: int, stretch: Stretch, start: int, end: int, reps: list[Rep]) -> None:
