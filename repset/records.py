@@ -43,7 +43,7 @@ TABLES: dict[str, pa.Schema] = {
         fps=pa.float64(),
         frames=pa.int32(),
         group=pa.string(),  # what must not straddle a split: subject, video, source photo
-        official_split=pa.string(),  # train | validation | test | unseen_test, null where the set has none
+        official_split=pa.string(),  # train | validation | test | unseen_validation | unseen_test, null: none
         exercise=pa.string(),  # canonical name of the ontology, null where unknown or outside it
         exercise_native=pa.string(),  # the set's own word
         media_sha256=pa.string(),
@@ -75,6 +75,31 @@ TABLES: dict[str, pa.Schema] = {
         exercise_p=pa.float64(),  # null where not estimated
         reps=pa.int32(),  # null where unknown
         origin=pa.string(),
+    ),
+    "boxes": _schema(  # around a whole person, as the set has it; NaN: the set has none for this frame
+        sample_id=pa.string(),
+        frame=pa.int32(),
+        person=pa.int32(),
+        x_px=pa.float32(),  # left edge; may lie outside the image
+        y_px=pa.float32(),  # top edge
+        width_px=pa.float32(),
+        height_px=pa.float32(),
+        origin=pa.string(),
+    ),
+    "muscles": _schema(  # muscle groups expected to work in a whole clip or image
+        sample_id=pa.string(),
+        label=pa.string(),  # one of repset.exercises.MUSCLE_GROUPS
+        role=pa.string(),  # primary | secondary, null where the set does not tell them apart
+        evidence=pa.string(),  # the file or table entry it was taken from
+        origin=pa.string(),  # dataset: given for this clip; rule: the default of its exercise
+    ),
+    "inertial": _schema(  # readings of worn sensors, on the clock of the poses
+        sample_id=pa.string(),
+        device=pa.string(),  # sw_l | sw_r | sp_l | sp_r | eb_l: watch, phone, earbud; left, right
+        sensor=pa.string(),  # acc | gyr | mag | hr
+        frame=pa.int32(),  # video frame the set puts it at
+        time_s=pa.float64(),  # seconds from video frame 0
+        value=_F32,  # as the set gives it: x, y, z, or one number (hr)
     ),
     # --- poses and what follows from them (index: the set's own; labels: automatic) ----------------------------
     "poses": _schema(

@@ -127,7 +127,8 @@ def test_labels_without_poses_are_counted(project: Project) -> None:
     report = index(project)
     assert report["workouts_without_poses"] == ["w20"]
     assert report["counts"] == {
-        "samples": 1, "masks": 0, "sets": 4, "reps": 0, "form": 0, "frames": 0, "poses": 0,
+        "samples": 1, "masks": 0, "sets": 4, "muscles": 0, "reps": 0, "form": 0, "frames": 0, "poses": 0,
+        "boxes": 0, "inertial": 0,
     }  # fmt: skip
     (sample,) = read_rows(project.index("mm") / "samples.parquet", "samples")
     assert (sample["frames"], sample["fps"], sample["official_split"]) == (150, 30.0, "unseen_test")

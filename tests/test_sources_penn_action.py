@@ -97,11 +97,12 @@ def test_a_clip_with_frames_is_read(project: Project) -> None:
     assert [row["frame"] for row in store.rows("penn/0001")] == [0, 1, 2]
     assert [store.data(row) for row in store.rows("penn/0007")] == [jpeg(1), jpeg(2)]
     assert sorted(p.name for p in folder.iterdir()) == [
-        "form.parquet", "frames-00000.tar", "frames.parquet", "masks.parquet", "poses.parquet", "report.json",
-        "reps.parquet", "samples.parquet", "sets.parquet",
+        "boxes.parquet", "form.parquet", "frames-00000.tar", "frames.parquet", "inertial.parquet", "masks.parquet",
+        "muscles.parquet", "poses.parquet", "report.json", "reps.parquet", "samples.parquet", "sets.parquet",
     ]  # fmt: skip
     assert report["counts"] == {
-        "samples": 2, "masks": 0, "sets": 0, "reps": 0, "form": 0, "frames": 5, "poses": 5,
+        "samples": 2, "masks": 0, "sets": 0, "muscles": 0, "reps": 0, "form": 0, "frames": 5, "poses": 5,
+        "boxes": 0, "inertial": 0,
     }  # fmt: skip
     assert json.loads((folder / "report.json").read_text()) == report
 

@@ -20,7 +20,7 @@ from repset.sources.index import index_source
 def command(source: str, on_error: str) -> None:
     """Read what was pulled into the tables of the data contract.
 
-    Writes datasets/SOURCE/index in one step: seven Parquet tables, image shards, report.json. The old index stays
+    Writes datasets/SOURCE/index in one step: Parquet tables, image shards, videos, report.json. The old index stays
     where something is wrong.
 
     \b

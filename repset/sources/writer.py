@@ -1,4 +1,4 @@
-"""Gathers what a reader finds and writes one index folder: seven tables, image shards, report.json."""
+"""Gathers what a reader finds and writes one index folder: its tables, image shards, videos, report.json."""
 
 import hashlib
 from collections import Counter
@@ -19,10 +19,11 @@ _ORDER: dict[str, tuple[str, ...]] = {
     "samples": ("sample_id",),
     "masks": ("sample_id", "variant", "person", "label"),
     "sets": ("sample_id", "set"),
+    "muscles": ("sample_id", "label"),
     "reps": ("sample_id", "person", "set", "rep"),
     "form": ("sample_id", "person", "set", "rep", "level", "rule_id"),
 }
-"""Small tables and the columns they are sorted by; frames and poses are large and handled apart."""
+"""Small tables and the columns they are sorted by; large ones are handled apart."""
 
 
 class IndexWriter:
@@ -43,7 +44,8 @@ class IndexWriter:
     def __init__(self, folder: Path, source: str, shard_bytes: int, skip: bool) -> None:
         self.source, self._folder, self._skip = source, folder, skip
         self.shards = ShardWriter(folder, shard_bytes)
-        self.poses = TableWriter(folder / "poses.parquet", "poses")
+        self.large = {name: TableWriter(folder / f"{name}.parquet", name) for name in ("poses", "boxes", "inertial")}
+        self.poses, self.boxes, self.inertial = self.large.values()
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
         self.left_out: Counter[str] = Counter()
         self.notes: dict[str, Any] = {}
@@ -59,6 +61,14 @@ class IndexWriter:
         self.rows["samples"].append(row)
         return self.sample_id(native)
 
+    def add_video(self, native: str, suffix: str, data: bytes) -> tuple[str, Path]:
+        """Store a video file; returns what stands in `samples.media`, and where it lies until the index is in place."""
+        name = f"videos/{native}{suffix.lower()}"
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return f"datasets/{self.source}/index/{name}", path
+
     @contextmanager
     def item(self, name: str) -> Iterator[None]:
         """Read one item inside; a DataError stops everything, or under `skip` is counted with its reason."""
@@ -71,15 +81,14 @@ class IndexWriter:
 
     def finish(self, about: dict[str, Any]) -> dict[str, Any]:
         """Write everything; returns what stands in report.json."""
-        self.shards.close()
-        self.poses.close()
+        self.abandon()
         frames = sorted(self.shards.rows, key=lambda row: (row["sample_id"], row["frame"], row["variant"]))
         write_table(self._folder / "frames.parquet", "frames", frames)
         for name, keys in _ORDER.items():
             rows = sorted(self.rows[name], key=lambda row: [_sortable(row.get(key)) for key in keys])
             write_table(self._folder / f"{name}.parquet", name, rows)
         counts = {name: len(rows) for name, rows in self.rows.items()}
-        counts |= {"frames": len(frames), "poses": self.poses.rows}
+        counts |= {"frames": len(frames)} | {name: table.rows for name, table in self.large.items()}
         report = about | {
             "counts": counts,
             "kinds": _count(row["kind"] for row in self.rows["samples"]),
@@ -95,7 +104,8 @@ class IndexWriter:
     def abandon(self) -> None:
         """Close what is open, so that the temporary folder can go."""
         self.shards.close()
-        self.poses.close()
+        for table in self.large.values():
+            table.close()
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:
