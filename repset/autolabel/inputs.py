@@ -148,6 +148,10 @@ def source_tasks(index: Path) -> list[Task]:
         kind: Kind = "photo" if row["kind"] == "image" else row["kind"]
         stretches = () if kind == "photo" else _known(row, sets[row["sample_id"]])
         name, size = str(row["sample_id"]), (row["width"] or 0, row["height"] or 0)
+        if row["media"]:  # a file, named from the project's root; the index is datasets/<source>/index
+            path = index.parents[2] / row["media"]
+            tasks.append(Task(len(tasks), name, name, "video", path, None, row["frames"] or 0, stretches))
+            continue
         tasks.append(Task(len(tasks), name, name, kind, index, row["fps"], row["frames"] or 1, stretches, size))
     return tasks
 
