@@ -48,10 +48,19 @@ class Finding:
     reason: str = ""
 
     @property
+    def flip_deg(self) -> float:
+        """Smallest change of the angle that would flip the verdict, with its sign; NaN where none can.
+
+        A correct angle moves to the limit it is nearest to, an incorrect one to the limit it broke. A limit of 0 or
+        180° cannot be passed.
+        """
+        limits = [limit for limit in (self.low_deg, self.high_deg) if limit is not None and 0 < limit < 180]
+        return min((limit - self.value_deg for limit in limits), key=abs, default=float("nan"))
+
+    @property
     def margin_deg(self) -> float:
-        """Smallest change of the angle that would flip the verdict; NaN where there is none."""
-        gaps = [abs(self.value_deg - limit) for limit in (self.low_deg, self.high_deg) if limit is not None]
-        return min(gaps) if gaps else float("nan")
+        """Size of the smallest change that would flip the verdict; NaN where there is none."""
+        return abs(self.flip_deg)
 
 
 @dataclass(frozen=True)
@@ -196,7 +205,17 @@ def _judge(rule: Rule, window: Window, clean: CleanTrack, view: str) -> Finding:
     if (rule.phase == "end" and not window.rep.ends) or (rule.phase == "start" and not window.rep.starts):
         return Finding(rule, UNSCORABLE, float("nan"), low, high, -1, f"the {rule.phase} is not in the clip")
     frames = phase_frames(rule.phase, window, clean.track.time_s)
-    values = series(rule, clean.track)[0][frames]
+    found = [_hold(rule, limit, values[frames], frames) for values in series(rule, clean.track)]
+    # of two sides one in range is enough, so one out of range says nothing while the other is not seen
+    return min(found, key=lambda finding: _ANY_SIDE[finding.verdict])
+
+
+_ANY_SIDE = {CORRECT: 0, UNSCORABLE: 1, INCORRECT: 2}
+
+
+def _hold(rule: Rule, limit: Limit, values: Doubles, frames: Indices) -> Finding:
+    """One side's angle in the frames of the phase, held against the range."""
+    low, high = applied(limit, rule.tolerance_deg)
     known = np.isfinite(values)
     if not known.any() or known.mean() < rule.min_known:
         share = f"{known.mean() if len(known) else 0:.0%}"
@@ -252,3 +271,18 @@ def summarise_frames(verdicts: Sequence[str]) -> str:
     if not judged:
         return UNSCORABLE
     return INCORRECT if INCORRECT in judged else CORRECT
+
+
+def farthest(findings: Sequence[Finding]) -> list[Finding]:
+    """Of each rule the frame that tells most: farthest out of the range, else nearest to leaving it.
+
+    A frame that cannot be judged stands for its rule only where no other does.
+    """
+
+    def inside(finding: Finding) -> tuple[bool, float]:
+        sign = {CORRECT: 1, INCORRECT: -1, UNSCORABLE: 0}[finding.verdict]
+        margin = finding.margin_deg if np.isfinite(finding.margin_deg) else float("inf")
+        return sign == 0, sign * margin if sign else 0.0
+
+    ids = dict.fromkeys(finding.rule.id for finding in findings)
+    return [min((f for f in findings if f.rule.id == rule), key=inside) for rule in ids]

@@ -68,6 +68,8 @@ def label_track(
     for number, stretch in enumerate(stretches):
         if status != "ok" or stretch.exercise not in COUNTING:
             writer.set_row(number, stretch, 0 if stretch.exercise == exercises.NONE else None)
+            if status == "too_short" and rules.kind == "frame":  # a picture is a frame, and can be held to its range
+                writer.frame_verdicts(number, stretch, 0, len(seen), [])
             continue
         start, end = max(0, stretch.start), min(len(seen), stretch.end)
         signal, reps = count_stretch(stretch.exercise, counted.cut(start, end))
@@ -177,6 +179,10 @@ class _Writer:
             span = (window.rep.start + start, window.rep.end + start)
             reason = rules.reason or form.not_judged(findings)
             self._form_row(number, stretch, "rep", index, span, verdict, seen_from, decided, reason)
+            for found in self.findings[number, index]:
+                if found.frame >= 0:  # the frame that shows what the rule measured
+                    at = (found.frame, found.frame + 1)
+                    self._form_row(number, stretch, "frame", index, at, found.verdict, seen_from, found, None)
         self._set_verdict(number, stretch, verdicts, seen_from, rules.reason)
 
     def frame_verdicts(self, number: int, stretch: Stretch, start: int, end: int, reps: list[Rep]) -> None:
@@ -189,9 +195,11 @@ class _Writer:
             span = (start + k, start + k + 1)
             self._form_row(number, stretch, "frame", None, span, finding.verdict, seen_from, _decisive(finding), None)
         for index, rep in enumerate(reps):
-            inside = [finding.verdict for finding in frames[rep.start : rep.end]]
+            inside = frames[rep.start : rep.end]
             span = (rep.start + start, rep.end + start)
-            verdict = form.summarise_frames(inside)
+            verdict = form.summarise_frames([finding.verdict for finding in inside])
+            decisive = form.farthest(inside)
+            self.findings[number, index] = [replace(f, frame=f.frame + start) for f in decisive]
             self._form_row(number, stretch, "rep", index, span, verdict, seen_from, None, rules.reason)
         verdict = form.summarise_frames([finding.verdict for finding in frames])
         span = (stretch.start, stretch.end)
@@ -209,7 +217,7 @@ class _Writer:
         seen_from: str, decided: Finding | None, reason: str | None,
     ) -> None:  # fmt: skip
         message = reason or ""
-        if decided is not None:
+        if decided is not None and decided.verdict != form.CORRECT:
             message = decided.reason or decided.rule.message
         self.form.append(
             dict(sample_id=self.sample_id, person=0, set=number, level=level, rep=rep, start=span[0], end=span[1],
