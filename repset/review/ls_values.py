@@ -138,7 +138,8 @@ def frames_from_range(ranges: Any, frames: int, slack: int = 0) -> tuple[int, in
     """
     if not isinstance(ranges, list) or len(ranges) != 1 or not isinstance(ranges[0], dict):
         raise ValueFault("a segment without its one range")
-    start, end = ranges[0].get("start"), ranges[0].get("end")
+    start: Any = ranges[0].get("start")
+    end: Any = ranges[0].get("end")
     if not (_is_whole(start) and _is_whole(end)):
         raise ValueFault("a segment without whole frame numbers")
     if not (1 <= start <= end and start <= frames and end <= frames + slack):

@@ -1,0 +1,226 @@
+"""What a person is shown, as a Label Studio task, and the record of it that comes back with the answer.
+
+An item is one picture or clip with the labels shown on it. Its key is our sample id, variant and frame with the hash
+of its media; the server's own numbers are never looked at. What was shown stands in the task's `meta`, sealed by a
+hash, and comes back with the answer. All of this is pure: no server, no project.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from repset.records import canonical_json, sha256_bytes
+from repset.review.ls_config import HIDDEN, JOINT, MASK, SEGMENT, STATE, label_of
+from repset.review.ls_values import Mask, ValueFault, percent, range_from_frames, rle_from_mask
+
+VERSION = 1
+POINT_SIZE = 0.5  # of a joint on screen, percent of the image's width
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One label as a person is shown it.
+
+    Attributes:
+        task, target: as in the ledger.
+        value: JSON-ready; None where it is a mask.
+        mask: shape (H, W), only for muscle_mask.
+        origin, origin_hash, value_hash: as in the ledger's proposal.
+        score: 0..1, None where its model gives none.
+        probe: wrong on purpose.
+    """
+
+    task: str
+    target: Json
+    value: Any = None
+    mask: Mask | None = field(default=None, repr=False, compare=False)
+    origin: str = "dataset"
+    origin_hash: str | None = None
+    value_hash: str | None = None
+    score: float | None = None
+    probe: bool = False
+
+    @property
+    def region(self) -> str:
+        """Its id within a task: the same label, the same id."""
+        return f"{self.task}-{sha256_bytes(canonical_json(self.target).encode())[:12]}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture or clip, and the labels shown on it.
+
+    Attributes:
+        kind: image | clip.
+        sample_id, variant, frame: what it shows; frame is 0 for a photo, None for a clip.
+        media_sha256: of the picture, or of the clip's media; None where the set has none.
+        sample_sha256: `media_sha256` of table samples, for the ledger.
+        width, height: pixels; frames, fps: of a clip.
+        skeleton: whose joints a new pose has, None where joints are not asked for.
+        about: task → target of an answer where nothing was shown (the exercise of a clip, the verdict of a picture).
+        shown: empty also where the item goes out blank on purpose.
+    """
+
+    kind: str
+    sample_id: str
+    width: int
+    height: int
+    variant: str = ""
+    frame: int | None = None
+    media_sha256: str | None = None
+    sample_sha256: str | None = None
+    frames: int = 1
+    fps: float | None = None
+    skeleton: str | None = None
+    about: Mapping[str, Json] = field(default_factory=dict)
+    shown: tuple[Shown, ...] = ()
+    blank: bool = False
+
+    @property
+    def key(self) -> str:
+        """Sample, variant, frame and content: the identity of its task on any server."""
+        place = f"{self.sample_id}|{self.variant}|{'' if self.frame is None else self.frame}"
+        return f"{place}|{(self.media_sha256 or '')[:16]}"
+
+
+def mask_digest(mask: Mask) -> str:
+    """SHA-256 of a mask's size and pixels."""
+    return sha256_bytes(f"{mask.shape}".encode() + np.packbits(mask).tobytes())
+
+
+def mask_of_png(png: bytes) -> Mask:
+    """The mask of a PNG (any non-zero pixel counts)."""
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise ValueFault("a mask that does not decode")
+    return np.asarray(image > 0)
+
+
+# --- to Label Studio -------------------------------------------------------------------------------------------------
+
+
+def results_of(item: Item) -> list[Json]:
+    """The labels shown, as Label Studio's regions."""
+    found: list[Json] = []
+    for shown in item.shown:
+        found += _SENDERS[shown.task](shown, item)
+    return found
+
+
+def _send_mask(shown: Shown, item: Item) -> list[Json]:
+    assert shown.mask is not None
+    label = label_of(shown.target["class"], int(shown.target.get("person") or 0))
+    value = {"format": "rle", "rle": rle_from_mask(shown.mask), "brushlabels": [label]}
+    return [_scored(_region(shown.region, MASK, "brushlabels", item, value), shown)]
+
+
+def _send_pose(shown: Shown, item: Item) -> list[Json]:
+    """A point a joint; a joint outside the image cannot be shown and stays as it was."""
+    found, person = [], int(shown.target.get("person") or 0)
+    for joint, (x, y, state) in sorted(shown.value["joints"].items()):
+        if state == "outside":
+            continue
+        left, top = percent((x, y), item.width, item.height)
+        place = {"x": left, "y": top, "width": POINT_SIZE}
+        region, label = f"{shown.region}-{joint}", label_of(joint, person)
+        point = _region(region, JOINT, "keypointlabels", item, {**place, "keypointlabels": [label]})
+        found.append(_scored(point, shown))
+        if state == "occluded":
+            found.append(_region(region, STATE, "choices", item, {**place, "choices": [HIDDEN]}))
+    return found
+
+
+def _send_choice(shown: Shown, item: Item) -> list[Json]:
+    if item.kind == "clip" and shown.task == "form":
+        start, end = shown.target["frames"]
+        label = label_of(shown.value, int(shown.target.get("person") or 0))
+        value: Json = {"ranges": [range_from_frames(start, end)], "timelinelabels": [label]}
+        return [_scored(_region(shown.region, SEGMENT, "timelinelabels", item, value), shown)]
+    return [_region(shown.region, shown.task, "choices", item, {"choices": [shown.value]})]
+
+
+_SENDERS = {"muscle_mask": _send_mask, "pose": _send_pose, "exercise": _send_choice, "form": _send_choice}
+
+
+def _region(region: str, name: str, kind: str, item: Item, value: Json) -> Json:
+    out: Json = {"id": region, "from_name": name, "type": kind, "value": value}
+    if item.kind == "clip":
+        return {**out, "to_name": "video"}
+    size = {"original_width": item.width, "original_height": item.height, "image_rotation": 0}
+    return {**out, "to_name": "image", **(size if kind != "choices" or name == STATE else {})}
+
+
+def _scored(region: Json, shown: Shown) -> Json:
+    return region if shown.score is None else {**region, "score": shown.score}
+
+
+def task_of(item: Item, url: str, model_version: str) -> Json:
+    """The task as it is imported: data, meta and (where it is not blank) one prediction.
+
+    Args:
+        url: where the server or the browser finds the picture or video.
+    """
+    data: Json = {"image" if item.kind == "image" else "video": url, "sample_id": item.sample_id, "key": item.key}
+    if item.kind == "clip":
+        data["fps"] = item.fps
+    else:
+        data |= {"variant": item.variant, "frame": item.frame}
+    results = results_of(item)
+    scores = [shown.score for shown in item.shown if shown.score is not None]
+    prediction = {"model_version": model_version, "score": min(scores, default=None), "result": results}
+    task: Json = {"data": data, "meta": {"repset": _meta(item, prediction)}}
+    return task if item.blank else {**task, "predictions": [prediction]}
+
+
+def _meta(item: Item, prediction: Json) -> Json:
+    plain = {
+        name: getattr(item, name)
+        for name in (
+            "kind", "sample_id", "width", "height", "variant", "frame", "media_sha256", "sample_sha256", "frames",
+            "fps", "skeleton", "blank",
+        )
+    }  # fmt: skip
+    shown = [
+        {
+            **{name: getattr(one, name) for name in _SHOWN},
+            "mask_sha256": None if one.mask is None else mask_digest(one.mask),
+        }
+        for one in item.shown
+    ]
+    meta = {"v": VERSION, **plain, "about": dict(item.about), "shown": shown, "sent": _digest(prediction)}
+    return {**meta, "seal": _digest(meta)}
+
+
+_SHOWN = ("task", "target", "value", "origin", "origin_hash", "value_hash", "score", "probe")
+
+
+def _digest(value: Any) -> str:
+    return sha256_bytes(canonical_json(value).encode())[:32]
+
+
+# --- back from Label Studio ------------------------------------------------------------------------------------------
+
+
+def item_of(meta: Any) -> tuple[Item, dict[str, str]]:
+    """The item a task was made of, from the task's `meta`; its masks are only known by their hash.
+
+    Returns: the item, and region → hash of its mask.
+    Raises: ValueFault if it is no meta of ours or was changed.
+    """
+    found = meta.get("repset") if isinstance(meta, dict) else None
+    if not isinstance(found, dict):
+        raise ValueFault("a task that repset did not send")
+    rest = {name: value for name, value in found.items() if name != "seal"}
+    if found.get("v") != VERSION or found.get("seal") != _digest(rest):
+        raise ValueFault("a record of what was shown that was changed")
+    plain = {name: value for name, value in rest.items() if name not in ("v", "shown", "sent")}
+    shown = tuple(Shown(**{name: one[name] for name in _SHOWN}) for one in rest["shown"])
+    hashes = {
+        s.region: one["mask_sha256"] for s, one in zip(shown, rest["shown"], strict=True) if s.task == "muscle_mask"
+    }
+    return Item(**plain, shown=shown), hashes
