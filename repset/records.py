@@ -162,6 +162,23 @@ TABLES: dict[str, pa.Schema] = {
         rules_sha256=pa.string(),
         origin=pa.string(),
     ),
+    # --- checks (datasets/checks/<source>) ---------------------------------------------------------------------
+    "fingerprints": _schema(  # by which images and clips are compared (repset.curate.fingerprints)
+        sample_id=pa.string(),
+        frame=pa.int32(),
+        variant=pa.string(),
+        time_s=pa.float64(),
+        picture=pa.binary(),  # SIDE * SIDE grey levels, row-major
+    ),
+    "findings": _schema(
+        code=pa.string(),  # key of repset.curate.checks.CODES
+        severity=pa.string(),  # error | warning | note
+        sample_id=pa.string(),  # null where the whole source is meant
+        frame=pa.int32(),  # null where no one frame is meant
+        other_id=pa.string(),  # the other sample of a pair
+        value=pa.float64(),  # what was measured, in the sentence with its unit
+        sentence=pa.string(),
+    ),
     # --- splits, proposals, curated tables -------------------------------------------------------------------
     "split": _schema(
         sample_id=pa.string(),
