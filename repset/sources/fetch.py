@@ -5,6 +5,7 @@ A folder becomes one archive of the files its reader needs; the user's own files
 write-protects what it links.
 """
 
+import re
 import shutil
 import tempfile
 import zipfile
@@ -87,7 +88,7 @@ def _bring(
             pack(FolderTree(unpacked, origin), SOURCES[spec.family], folder / f"{source}.zip")
     elif "://" in origin:
         part = download(origin, project.cache / "downloads", spec.size_bytes, spec.sha256, meter, way_out)
-        name = unquote(Path(urlsplit(origin).path).name) or source
+        name = re.sub(r"[^\w.-]", "_", Path(unquote(urlsplit(origin).path)).name).lstrip(".") or source
         shutil.move(part, folder / _archive_name(part, name, origin))
     else:
         _bring_local(project.root / Path(origin).expanduser(), origin, source, SOURCES[spec.family], folder)

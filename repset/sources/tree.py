@@ -7,17 +7,20 @@ devices, and limits on the number of files, their size and their compression.
 import gzip
 import os
 import stat
+import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
+from typing import IO, Any, cast
 
 from repset.errors import DataError
+from repset.sources.gunzip import GunzipStream
 
 Wanted = Callable[[str], bool]
 """Says by its name whether a file is to be read."""
@@ -42,7 +45,12 @@ TRUTH = "truth.json"
 """Beside the rendered sample's archive: what it knows and the real formats have no place for."""
 
 LIMITS = Limits()
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError,
+           UnicodeError, ValueError, OverflowError, struct.error)  # fmt: skip
+"""What the archive libraries raise on damaged or made-up content."""
+
+_LARGEST_HEADER = 1 << 20  # a name, or a handful of attributes
+_LONGEST_NAME = 255  # bytes of a part of a path: what file systems take
 _PULL_AGAIN = "Pull it again, or ask its sender for a whole copy"
 
 
@@ -96,6 +104,9 @@ class FolderTree(Tree):
                 relative = path.relative_to(self._path).as_posix()
                 if path.is_symlink():
                     raise DataError(self.at(relative), "a file or folder", "a link", "Replace it by what it points to")
+                if not (path.is_file() or path.is_dir()):
+                    raise DataError(self.at(relative), "a file or folder", "a pipe, socket or device", "Remove it")
+                _check_name(self.where, relative)
             found += [Path(folder, name).relative_to(self._path).as_posix() for name in files]
         return sorted(name for name in found if not _is_junk(name))
 
@@ -125,22 +136,20 @@ class ZipTree(Tree):
         self._members = {info.filename: info for info in self._checked()}
 
     def _checked(self) -> Iterator[zipfile.ZipInfo]:
-        seen: set[str] = set()
-        total = 0
+        names, total, packed = _Names(self.where), 0, self._path.stat().st_size
         for info in self._zip.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _unsafe(self.where, f"the link or device {info.filename!r}")
             if info.flag_bits & 0x1:
                 raise DataError(self.where, "an archive without a password", "an encrypted one", "Unlock it first")
-            _check_name(self.where, info.filename)
-            if info.is_dir():
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                found = f"method {info.compress_type} in {info.filename!r}"
+                raise DataError(self.where, "files that are stored or deflated", found, "Pack it again as a plain zip")
+            if not names.add(info.filename, info.is_dir()):
                 continue
-            if info.filename in seen:
-                raise _unsafe(self.where, f"{info.filename!r} twice")
-            seen.add(info.filename)
             total += info.file_size
-            _check_size(self.where, info.filename, len(seen), info.file_size, total, self._path.stat().st_size)
+            _check_size(self.where, info.filename, names.count, info.file_size, total, packed)
             if not _is_junk(info.filename):
                 yield info
 
@@ -181,28 +190,31 @@ class TarTree(Tree):
 
     def _stream(self) -> Iterator[tuple[str, IO[bytes]]]:
         """Every file once; reads to the end, so that the checksum of the whole is verified."""
-        packed, count, total = self._path.stat().st_size, 0, 0
-        seen: set[str] = set()
-        with _damage(self.where, "tar.gz"), gzip.open(self._path) as plain:
-            with tarfile.open(fileobj=plain, mode="r|") as archive:
+        packed, total = self._path.stat().st_size, 0
+        names = _Names(self.where)
+
+        def allow(unpacked: int) -> None:
+            _check_total(self.where, unpacked, packed)
+
+        with _damage(self.where, "tar.gz"), GunzipStream(self._path, allow) as plain:
+            with tarfile.open(fileobj=cast(IO[bytes], plain), mode="r|", tarinfo=_TarInfo) as archive:
                 for info in archive:
                     archive.members = []  # type: ignore[attr-defined]  # tarfile would keep every header: 170 000 of them
                     name = info.name.removeprefix("./")
                     if not (info.isfile() or info.isdir()):
                         raise _unsafe(self.where, f"the link or device {name!r}")
-                    _check_name(self.where, name)
-                    if info.isdir():
+                    if info.issparse():
+                        raise _unsafe(self.where, f"the sparse file {name!r}")
+                    if not names.add(name, info.isdir()):
                         continue
-                    if name in seen:
-                        raise _unsafe(self.where, f"{name!r} twice")
-                    seen.add(name)
-                    count, total = count + 1, total + info.size
-                    _check_size(self.where, name, count, info.size, total, packed)
+                    total += info.size
+                    _check_size(self.where, name, names.count, info.size, total, packed)
                     handle = archive.extractfile(info)
                     if handle is not None and not _is_junk(name):
                         yield name, handle
-            while plain.read(1 << 20):
-                pass
+                end = int(archive.offset)  # type: ignore[attr-defined]
+            if not plain.only_zeros_from(end):  # tarfile takes a damaged header for the end
+                raise tarfile.ReadError("a damaged header, or something after the end")
 
     def names(self) -> list[str]:
         """All files, sorted."""
@@ -220,6 +232,47 @@ class TarTree(Tree):
         """Content of one file (streams the archive up to its end)."""
         content = dict(self.walk(lambda other: other == name))
         return content[name]
+
+
+class _TarInfo(tarfile.TarInfo):
+    """Refuses what tarfile would read into memory before anyone has seen a size."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+                   tarfile.GNUTYPE_LONGLINK)  # fmt: skip
+        if self.size < 0 or (self.type in headers and self.size > _LARGEST_HEADER):
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+class _Names:
+    """The names of one archive so far: each safe, none twice, none both a file and a folder."""
+
+    def __init__(self, where: str) -> None:
+        self._where, self._files, self._folders = where, set[str](), {""}
+
+    @property
+    def count(self) -> int:
+        """Files so far."""
+        return len(self._files)
+
+    def add(self, name: str, folder: bool) -> bool:
+        """Check the next name; returns whether it is a file."""
+        parts = _check_name(self._where, name)
+        plain, parent = "/".join(parts), "/".join(parts if folder else parts[:-1])
+        if parent not in self._folders:
+            above = {"/".join(parts[:depth]) for depth in range(1, len(parts) + folder)}
+            if clash := sorted(above & self._files):
+                raise _unsafe(self._where, f"{clash[0]!r} as a file and as a folder")
+            self._folders |= above
+        if folder:
+            return False
+        if plain in self._files:
+            raise _unsafe(self._where, f"{name!r} twice")
+        if plain in self._folders:
+            raise _unsafe(self._where, f"{name!r} as a file and as a folder")
+        self._files.add(plain)
+        return True
 
 
 def open_archive(path: Path, where: str) -> Tree:
@@ -259,10 +312,17 @@ def _is_junk(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def _check_name(where: str, name: str) -> None:
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or (parts and parts[0].endswith(":")):
+def _check_name(where: str, name: str) -> list[str]:
+    """The parts of a safe name. Raises: DataError."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or "\\" in name or (parts and parts[0].endswith(":")):
         raise _unsafe(where, f"the name {name!r}, which leads outside")
+    plain = name.isascii() and name.isprintable()
+    if not plain and any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        raise _unsafe(where, f"the name {name!r}, which is not text")
+    if len(name) * 4 > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        raise _unsafe(where, f"a name of {len(name):,} characters")
+    return parts
 
 
 def _check_size(where: str, name: str, count: int, size: int, total: int, packed: int) -> None:
@@ -270,6 +330,10 @@ def _check_size(where: str, name: str, count: int, size: int, total: int, packed
         raise _unsafe(where, f"more than {LIMITS.files:,} files")
     if size > LIMITS.file_bytes:
         raise _unsafe(where, f"{name!r} of {size:,} bytes")
+    _check_total(where, total, packed)
+
+
+def _check_total(where: str, total: int, packed: int) -> None:
     if total > LIMITS.total_bytes:
         raise _unsafe(where, f"more than {LIMITS.total_bytes:,} bytes unpacked")
     if total > LIMITS.ratio_from_bytes and total > LIMITS.ratio * packed:
