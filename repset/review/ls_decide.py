@@ -198,6 +198,7 @@ def news(
         if (before is None or _says(before) != _says(decision)) and (decision.at, *_says(decision)) not in written:
             fresh.append(replace(decision, supersedes=before.id if before else None))
     own = [one for one in active if note.made <= one.at < note.at and one.action != "reject" and one.task not in held]
+    own = [one for one in own if note.could_say(one)]
     undo = [_undo(one, note.at) for one in own if one.id not in spoken and _is_last(one, active)]
     booked = sum(one.seconds or 0.0 for one in mine if one.at >= note.made)
     each = None if lead_s is None else round(max(lead_s - booked, 0.0) / max(len(fresh), 1), 3)
@@ -206,11 +207,19 @@ def news(
 
 @dataclass(frozen=True)
 class Note:
-    """An annotation's frame: who, when it was made and when it was last changed (ledger times)."""
+    """An annotation without its content: who, when it was made and last changed (ledger times), on what."""
 
     reviewer: str
     made: str
     at: str
+    item: Item
+
+    def could_say(self, decision: Decision) -> bool:
+        """Whether an annotation of this item can speak of the decision's label."""
+        frame, variant = decision.target.get("frame"), decision.target.get("variant") or ""
+        if self.item.kind == "clip":
+            return frame is None and decision.task in ("form", "exercise")
+        return variant == self.item.variant and (decision.task == "muscle_mask" or frame == self.item.frame)
 
 
 def _is_last(decision: Decision, active: Sequence[Decision]) -> bool:

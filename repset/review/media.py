@@ -1,0 +1,177 @@
+"""Pictures and videos as a browser can show them, in `.repset/media`: rebuildable, made once, named by content.
+
+A file that a browser plays is served where it lies. Frames out of a shard, videos in another codec and samples that
+are poses alone become proxies: JPEG as stored, or H.264 at a constant rate, frames one to one.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from repset.draw import draw_skeleton
+from repset.errors import DataError
+from repset.landmarks import SKELETONS, JointState
+from repset.project import Project
+from repset.records import atomic_path, read_rows, sha256_bytes
+from repset.video import FrameStore, Image, probe_video, read_video, write_video
+
+Row = dict[str, Any]
+Floats = npt.NDArray[np.float32]
+
+STAGE_PX = 480
+"""Height of a picture drawn for a sample that is poses alone."""
+
+_PAPER = (34, 30, 28)  # behind a stick figure: near black, as blue, green, red
+
+
+def folder(project: Project, source: str) -> Path:
+    """Where the proxies of a source lie."""
+    return project.cache / "media" / source
+
+
+def picture(project: Project, source: str, row: Row, store: FrameStore) -> Path:
+    """One stored image as a file of its own, bytes unchanged.
+
+    Args:
+        row: of table `frames`.
+    """
+    suffix = Path(str(row["name"])).suffix.lower() or ".jpg"
+    path = folder(project, source) / "pictures" / str(row["sha256"])[:2] / f"{row['sha256']}{suffix}"
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(store.data(row))
+    return path
+
+
+def clip(project: Project, source: str, sample: Row, store: FrameStore) -> Path:
+    """A clip as a file that browsers play: the set's own where it is one, else a proxy.
+
+    Args:
+        sample: row of table `samples`, kind clip or poses.
+    Raises: DataError for a sample without frames, video or poses, or without a frame rate.
+    """
+    own = project.root / str(sample["media"]) if sample["media"] else None
+    if own is not None and own.is_file() and plays(own):
+        return own
+    path = folder(project, source) / "clips" / f"{file_name(sample['sample_id'])}-{_content(sample, store)}.mp4"
+    if path.is_file():
+        return path
+    if not (sample["fps"] and sample["fps"] > 0):
+        raise DataError(sample["sample_id"], "a frame rate", f"fps {sample['fps']}", f"Run: repset index {source}")
+    return write_video(path, frames(project, source, sample, store), float(sample["fps"]))
+
+
+def frames(
+    project: Project, source: str, sample: Row, store: FrameStore, start: int = 0, end: int | None = None
+) -> Iterator[Image]:
+    """Images [start, end) of a sample, one at a time: stored, decoded, or drawn from its poses."""
+    end = int(sample["frames"]) if end is None else end
+    rows = store.rows(sample["sample_id"])
+    if rows:
+        yield from (store.image(row) for row in rows[start:end])
+    elif sample["media"]:
+        for number, (_, image) in enumerate(read_video(project.root / sample["media"])):
+            if number >= end:
+                return
+            if number >= start:
+                yield image
+    else:
+        xy, seen, skeleton = poses(project, source, sample["sample_id"])
+        if not len(xy):
+            todo = f"Run: repset index {source}"
+            raise DataError(sample["sample_id"], "frames, a video or poses", "none of them", todo)
+        yield from stick_figures(xy, seen, skeleton, start, end)
+
+
+def poses(project: Project, source: str, sample_id: str, person: int = 0) -> tuple[Floats, Floats, str]:
+    """Joints of one person by frame: xy_px (T, K, 2), visibility (T, K), skeleton; NaN where absent.
+
+    The automatic poses where there are some (they are what verdicts were measured on), else the set's own; T is 0 and
+    the skeleton '' where there are none.
+    """
+    for table in (project.labels(source), project.index(source)):
+        path = table / "poses.parquet"
+        if not path.is_file():
+            continue
+        wanted = [("sample_id", "==", sample_id), ("person", "==", person)]
+        rows = sorted(read_rows(path, "poses", filters=wanted), key=lambda row: int(row["frame"]))
+        rows = [row for row in rows if row["skeleton"] == rows[0]["skeleton"]]
+        if rows:
+            return _dense(rows)
+    return np.empty((0, 0, 2), np.float32), np.empty((0, 0), np.float32), ""
+
+
+def _dense(rows: Sequence[Row]) -> tuple[Floats, Floats, str]:
+    skeleton = str(rows[0]["skeleton"])
+    shape = (int(rows[-1]["frame"]) + 1, len(SKELETONS[skeleton].joints))
+    xy, seen = np.full((*shape, 2), np.nan, np.float32), np.full(shape, np.nan, np.float32)
+    at = np.array([row["frame"] for row in rows])
+    xy[at] = np.stack([np.array([row["x_px"] for row in rows]), np.array([row["y_px"] for row in rows])], -1)
+    seen[at] = np.array([row["visibility"] for row in rows], np.float32)
+    hidden = np.array([row["state"] for row in rows]) >= JointState.OUTSIDE
+    seen[at] = np.where(hidden, 0, seen[at])
+    return xy, seen, skeleton
+
+
+def stick_figures(xy_px: Floats, seen: Floats, skeleton: str, start: int, end: int) -> Iterator[Image]:
+    """The person alone on dark ground, framed by the whole clip so that nothing jumps."""
+    place = Stage(xy_px)
+    for t in range(start, min(end, len(xy_px))):
+        image = place.ground()
+        draw_skeleton(image, place.fit(xy_px[t]), np.nan_to_num(seen[t], nan=0), skeleton, body_px=STAGE_PX * 0.8)
+        yield image
+
+
+class Stage:
+    """Where joints of a clip without pictures are drawn: one scale and place for all frames.
+
+    Args:
+        xy_px: (T, K, 2), in the set's own pixels.
+    """
+
+    def __init__(self, xy_px: Floats) -> None:
+        known = xy_px[np.isfinite(xy_px).all(-1)]
+        low, high = (known.min(0), known.max(0)) if len(known) else (np.zeros(2), np.ones(2))
+        size = np.maximum(high - low, 1e-6)
+        self._scale = float(0.86 * STAGE_PX / max(size[1], size[0] / 1.6))
+        self.width = max(round(float(size[0]) * self._scale + 0.14 * STAGE_PX), round(0.56 * STAGE_PX)) // 2 * 2
+        self._offset = np.array([self.width, STAGE_PX]) / 2 - (low + high) / 2 * self._scale
+
+    def ground(self) -> Image:
+        """An empty picture."""
+        return np.full((STAGE_PX, self.width, 3), _PAPER, np.uint8)
+
+    def fit(self, xy_px: Floats) -> Floats:
+        """Joints (K, 2) in the picture's pixels."""
+        return np.asarray(xy_px * self._scale + self._offset, np.float32)
+
+
+def plays(path: Path) -> bool:
+    """Whether every browser plays a video frame by frame: H.264, 4:2:0, constant rate, upright, MP4."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            codec, kind = stream.codec_context, str(container.format.name)
+            steady = stream.average_rate == stream.guessed_rate and len(container.streams.audio) == 0
+            fits = codec.name == "h264" and codec.pix_fmt == "yuv420p" and "mp4" in kind and steady
+            info = probe_video(path)
+            return bool(fits and (info.width, info.height) == (codec.width, codec.height))
+    except (av.error.FFmpegError, IndexError, DataError):
+        return False
+
+
+def file_name(sample_id: str) -> str:
+    """A sample id as a file's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", sample_id.split("/", 1)[-1])[:80]
+
+
+def _content(sample: Row, store: FrameStore) -> str:
+    """What a proxy is made of, as 12 hex digits."""
+    parts = [sample["sample_id"], sample["media_sha256"] or "", f"{sample['fps']}", f"{sample['frames']}"]
+    return sha256_bytes("|".join([*parts, *(row["sha256"] for row in store.rows(sample["sample_id"]))]).encode())[:12]
