@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from repset.params import SourceSpec
-from repset.sources import mmfit, penn_action, roboflow_export
+from repset.sources import folder, mmfit, penn_action, roboflow_export
 from repset.sources.tree import Tree, Wanted
 from repset.sources.writer import IndexWriter
 
@@ -37,4 +37,5 @@ SOURCES: dict[str, Family] = {
     ),
     "penn_action": Family(penn_action.EXPECTED, penn_action.wanted, penn_action.essential, penn_action.read),
     "mmfit": Family(mmfit.EXPECTED, mmfit.wanted, mmfit.essential, mmfit.read),
+    "folder": Family(folder.EXPECTED, folder.wanted, folder.essential, folder.read),
 }
