@@ -76,7 +76,7 @@ TABLES: dict[str, pa.Schema] = {
         reps=pa.int32(),  # null where unknown
         origin=pa.string(),
     ),
-    "boxes": _schema(  # around a whole person, as the set has it; NaN: the set has none for this frame
+    "boxes": _schema(  # around a whole person, as the set has it; no row where it has none
         sample_id=pa.string(),
         frame=pa.int32(),
         person=pa.int32(),

@@ -4,11 +4,11 @@ Images are BGR uint8, shape (H, W, 3), as OpenCV has them. Frames of a set are s
 few uncompressed tar shards with byte offsets in the `frames` table: random access without 80 000 loose files.
 """
 
-import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -48,30 +48,37 @@ class ShardWriter:
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
         self._folder, self._limit = folder, shard_bytes
-        self._tar: tarfile.TarFile | None = None
-        self._count = 0
+        self._tar: BufferedWriter | None = None
+        self._count = self._offset = 0
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, sample_id: str, frame: int, variant: str, name: str, data: bytes) -> None:
-        """Store one image's bytes unchanged."""
-        if self._tar is None or self._tar.offset > self._limit:
+    def add(self, sample_id: str, frame: int, variant: str, name: str, data: bytes) -> str:
+        """Store one image's bytes unchanged; returns their SHA-256."""
+        if self._tar is None or self._offset > self._limit:
             self.close()
             self._folder.mkdir(parents=True, exist_ok=True)
             self._shard = f"frames-{self._count:05d}.tar"
-            self._tar = tarfile.open(self._folder / self._shard, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
-            self._count += 1
+            self._tar = (self._folder / self._shard).open("wb", buffering=1 << 20)
+            self._count, self._offset = self._count + 1, 0
         info = tarfile.TarInfo(name)  # mtime 0, no owner: the same bytes for the same images
         info.size = len(data)
-        self._tar.addfile(info, io.BytesIO(data))
-        offset = self._tar.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        header = info.tobuf(tarfile.GNU_FORMAT)
+        padding = bytes(-len(data) % tarfile.BLOCKSIZE)
+        for part in (header, data, padding):
+            self._tar.write(part)
+        sha256 = sha256_bytes(data)
         self.rows.append(
             dict(sample_id=sample_id, frame=frame, variant=variant, name=name, shard=self._shard,
-                 offset=offset, size=len(data), sha256=sha256_bytes(data))
+                 offset=self._offset + len(header), size=len(data), sha256=sha256)
         )  # fmt: skip
+        self._offset += len(header) + len(data) + len(padding)
+        return sha256
 
     def close(self) -> None:
-        """Finish the open shard."""
+        """Finish the open shard: two empty blocks, filled up to a whole record, as tarfile does."""
         if self._tar is not None:
+            end = 2 * tarfile.BLOCKSIZE
+            self._tar.write(bytes(end + -(self._offset + end) % tarfile.RECORDSIZE))
             self._tar.close()
             self._tar = None
 

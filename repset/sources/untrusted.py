@@ -22,7 +22,7 @@ from repset.errors import DataError
 LARGEST_PICKLE = 64 << 20
 """Bytes; a list of 100,000 paths has about 10 MB."""
 LARGEST_MAT = 64 << 20
-"""Bytes of a label file once unpacked; Penn Action's largest has about 1 MB."""
+"""Bytes of a label file once unpacked; Penn Action's largest has 168,456."""
 _DO_NOT = "Do not use it unless you made it yourself"
 
 _PLAIN_OPCODES = frozenset(

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class IndexWriter:
     """
 
     def __init__(self, folder: Path, source: str, shard_bytes: int, skip: bool) -> None:
-        self.source, self._folder, self._skip = source, folder, skip
+        self.source, self._folder, self._skip, self._shard_bytes = source, folder, skip, shard_bytes
         self.shards = ShardWriter(folder, shard_bytes)
         self.large = {name: TableWriter(folder / f"{name}.parquet", name) for name in ("poses", "boxes", "inertial")}
         self.poses, self.boxes, self.inertial = self.large.values()
@@ -68,6 +69,28 @@ class IndexWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return f"datasets/{self.source}/index/{name}", path
+
+    def drop_images(self, natives: set[str]) -> None:
+        """Take the images of some items out again: the shards are written anew without them."""
+        dropped = {self.sample_id(native) for native in natives}
+        rows = self.shards.rows
+        if dropped.isdisjoint(row["sample_id"] for row in rows):
+            return
+        self.shards.close()
+        old = self._folder / "old"
+        old.mkdir()
+        for name in {row["shard"] for row in rows}:
+            (self._folder / name).rename(old / name)
+        self.shards = ShardWriter(self._folder, self._shard_bytes)
+        for shard, of_shard in groupby(rows, key=lambda row: str(row["shard"])):
+            with (old / shard).open("rb") as handle:
+                for row in of_shard:
+                    if row["sample_id"] not in dropped:
+                        handle.seek(row["offset"])
+                        data = handle.read(row["size"])
+                        self.shards.add(row["sample_id"], row["frame"], row["variant"], row["name"], data)
+            (old / shard).unlink()
+        old.rmdir()
 
     @contextmanager
     def item(self, name: str) -> Iterator[None]:
@@ -129,14 +152,58 @@ def check_image(data: bytes, where: str, reduced: bool = False) -> tuple[int, in
     return width, height
 
 
+LARGEST_PX = 200_000_000
+"""Pixels of an image: more than any camera's, less than what exhausts memory."""
+
+
+def stated_size(data: bytes, where: str) -> tuple[int, int]:
+    """Width and height that an image's header states; the file is there to its end mark, its pixels are not decoded.
+
+    Raises: DataError if it is no JPEG or PNG, is cut off, or states more than LARGEST_PX pixels.
+    """
+    jpeg = data[:2] == b"\xff\xd8"
+    whole = (b"\xff\xd9" if jpeg else b"IEND") in data[-4096:]
+    size = (_jpeg_size(data) if jpeg else _png_size(data)) if whole else None
+    if size is None:
+        raise _no_image(data, where)
+    if size[0] * size[1] > LARGEST_PX:
+        found = f"one of {size[0]:,} × {size[1]:,}"
+        raise DataError(where, f"an image of at most {LARGEST_PX:,} pixels", found, "Make it smaller, or leave it out")
+    return size
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """From the first frame header (marker C0 to CF without C4, C8, CC); the markers before it are stepped over."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # filling
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
 def _decode(data: bytes, mode: int, where: str) -> npt.NDArray[Any]:
     """The decoded image, if it is there to its end mark."""
-    whole = (b"\xff\xd9" if data[:2] == b"\xff\xd8" else b"IEND") in data[-4096:]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data and whole else None
-    if image is not None:
-        return image
+    stated_size(data, where)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    if image is None:
+        raise _no_image(data, where)
+    return image
+
+
+def _no_image(data: bytes, where: str) -> DataError:
     found = f"{len(data):,} bytes that do not decode to the end"
-    raise DataError(where, "a whole JPEG or PNG image", found, "Pull it again, or leave it out with --on-error skip")
+    return DataError(where, "a whole JPEG or PNG image", found, "Pull it again, or leave it out with --on-error skip")
 
 
 def decode_index_mask(data: bytes, where: str) -> npt.NDArray[np.uint8]:
