@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from repset.autolabel.reps import Counting, Rep, Signal
+from repset.autolabel.reps import Counting, Rep, Signal, repeated
 from repset.autolabel.smooth import CleanTrack
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
@@ -17,8 +17,13 @@ from repset.schema import PoseTrack
 Doubles = npt.NDArray[np.float64]
 
 MIN_BEND_DEG = 40.0  # the joint's own angle spans this in the best repetition, in the image or in space ...
-SURE_REACH_DEG = 80.0  # ... unless the limb shortens so much that no turning explains it
-FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this during a squat
+SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so much that no turning explains it
+MIN_REP_BEND = 0.5  # of the exercise's minimum: what every single repetition bends, in the image or in space
+END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
+FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
+SINK_TORSO = 0.15  # 7 cm: the hips of a walker bob by 4 to 5 cm, those of a squat to 130° of knee angle sink by 8
+MOSTLY = 0.8  # of a repetition's frames must show hips and feet
+SEEN = 0.5  # visibility from which feet and hands are where they are shown
 UPRIGHT_BELOW_DEG = 50.0  # a trunk nearer to the vertical than this does not lie
 FORESHORTENED = 1.1  # trunk shorter than this times the shoulder width: seen along its axis, its lean says nothing
 HANDS_BELOW_TORSO = 0.3  # hands this far below the shoulders do not hang from a bar
@@ -26,16 +31,29 @@ HANDS_BELOW_TORSO = 0.3  # hands this far below the shoulders do not hang from a
 
 def plausible(reps: list[Rep], signal: Signal, clean: CleanTrack, spec: Counting) -> list[Rep]:
     """The repetitions that the rest of the body does not contradict; none if the joint never really bends."""
-    keep = [rep for rep in reps if CHECKS[spec.posture](clean.track, slice(rep.start, rep.end))]
+    keep = [
+        rep for rep in reps if _moves(rep, signal, spec) and all(CHECKS[name](clean, rep) for name in spec.postures)
+    ]
     # who lies or hangs has shown the exercise already: there any countable swing will do
-    minimum = spec.min_range if spec.posture == "lying" else MIN_BEND_DEG
-    return keep if spec.height or any(_bends(rep, signal, minimum) for rep in keep) else []
+    minimum = spec.min_range if "lying" in spec.postures else MIN_BEND_DEG
+    return repeated(keep, spec) if spec.height or any(_bend(rep, signal) >= minimum for rep in keep) else []
 
 
-def _bends(rep: Rep, signal: Signal, minimum: float) -> bool:
+def _moves(rep: Rep, signal: Signal, spec: Counting) -> bool:
+    """The limb's end moves, and its joint bends at all."""
+    if spec.height:
+        return True
+    travels = [_way(end[rep.start : rep.end]) for end in signal.ends]
+    moved = not travels or np.isnan(travels).all() or float(np.nanmax(travels)) >= END_TRAVEL_TORSO
+    return moved and _bend(rep, signal) >= MIN_REP_BEND * spec.min_range
+
+
+def _bend(rep: Rep, signal: Signal) -> float:
+    """How far the joint bends in a repetition: its own angle in the image or in space, whichever shows more."""
     inside = slice(rep.start, rep.end)
-    angles = [bend[inside] for bend in (signal.bend_deg, signal.bend_3d_deg) if bend is not None]
-    return _span(signal.values[inside]) >= SURE_REACH_DEG or any(_span(bend) >= minimum for bend in angles)
+    bends = [_span(bend[inside]) for bend in (signal.bend_deg, signal.bend_3d_deg) if bend is not None]
+    reach = _span(signal.values[inside])
+    return max([reach if signal.bend_3d_deg is None and reach >= SURE_REACH_DEG else 0.0, *bends])
 
 
 def _span(values: Doubles) -> float:
@@ -43,44 +61,120 @@ def _span(values: Doubles) -> float:
     return float(np.ptp(known)) if len(known) else 0.0
 
 
-def _any(track: PoseTrack, inside: slice) -> bool:
-    return True
+def _feet_planted(clean: CleanTrack, rep: Rep) -> bool:
+    """The feet keep their distance: walking and jumping jacks do not, whatever the arms do."""
+    inside = slice(rep.start, rep.end)
+    apart = _seen(clean.track, "left_ankle", inside) - _seen(clean.track, "right_ankle", inside)
+    apart = apart[np.isfinite(apart).all(-1)]
+    if not len(apart):
+        return True
+    travel = np.linalg.norm(apart - np.median(apart, axis=0), axis=-1)
+    return not float(np.max(travel)) >= FEET_TRAVEL_TORSO * _size(clean, inside)
 
 
-def _feet_planted(track: PoseTrack, inside: slice) -> bool:
-    """The feet keep their distance: a squat does not step, walking and jumping jacks do."""
-    apart = _point(track, "left_ankle", inside) - _point(track, "right_ankle", inside)
-    travel = np.linalg.norm(apart - apart[:1], axis=-1)
-    size = _trunk(track, inside)
-    known = np.isfinite(travel) & np.isfinite(size)
-    return not known.any() or float(np.max(travel[known]) / np.max(size[known])) < FEET_TRAVEL_TORSO
+def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
+    """The hips come nearer to the lower foot, as they do in no walk."""
+    inside = slice(rep.start, rep.end)
+    track = clean.track
+    hips = np.stack([_seen(track, f"{side}_hip", inside)[:, 1] for side in ("left", "right")])
+    feet = np.stack([_seen(track, f"{side}_ankle", inside)[:, 1] for side in ("left", "right")])
+    height = np.fmax(*feet) - np.fmin(*hips)
+    known = height[np.isfinite(height)]
+    if len(known) < max(2.0, MOSTLY * len(height)):  # the lowest point may be among what is hidden
+        return True
+    return not float(np.ptp(known)) < SINK_TORSO * _size(clean, inside)
 
 
-def _lying(track: PoseTrack, inside: slice) -> bool:
+def _hands_hold(clean: CleanTrack, rep: Rep) -> bool:
+    """The hands stay where they are while the shoulders move."""
+    inside = slice(rep.start, rep.end)
+    track = clean.track
+    hands = [_way(_seen(track, f"{side}_wrist", inside)) for side in ("left", "right")]
+    shoulders = [_way(_seen(track, f"{side}_shoulder", inside)) for side in ("left", "right")]
+    if np.isnan(hands).all() or np.isnan(shoulders).all():
+        return True
+    return float(np.nanmin(hands)) <= float(np.nanmax(shoulders))
+
+
+def _upright(clean: CleanTrack, rep: Rep) -> bool:
+    """The trunk stands, and is not seen along its axis."""
+    inside = slice(rep.start, rep.end)
+    lean, foreshortened = _lean(clean.track, inside)
+    return not len(lean) or (not foreshortened and float(np.median(lean)) < UPRIGHT_BELOW_DEG)
+
+
+def _lying(clean: CleanTrack, rep: Rep) -> bool:
     """The trunk is off the vertical at some time of the repetition, or is seen along its axis."""
+    inside = slice(rep.start, rep.end)
+    lean, foreshortened = _lean(clean.track, inside)
+    return not len(lean) or foreshortened or float(np.percentile(lean, 90)) >= UPRIGHT_BELOW_DEG
+
+
+def _lean(track: PoseTrack, inside: slice) -> tuple[Doubles, bool]:
+    """Known angles of the trunk to the vertical, and whether it looks too short to have one."""
     up = _middle(track, "shoulder", inside) - _middle(track, "hip", inside)
     across = np.linalg.norm(_point(track, "left_shoulder", inside) - _point(track, "right_shoulder", inside), axis=-1)
     lean = np.degrees(np.arctan2(np.abs(up[:, 0]), -up[:, 1]))
     known = np.isfinite(lean)
-    if not known.any() or np.median(np.linalg.norm(up[known], axis=-1)) < FORESHORTENED * np.nanmedian(across):
-        return True
-    return float(np.percentile(lean[known], 90)) >= UPRIGHT_BELOW_DEG
+    if not known.any():
+        return lean[known], False
+    short = np.median(np.linalg.norm(up[known], axis=-1)) < FORESHORTENED * np.nanmedian(across)
+    return lean[known], bool(short)
 
 
-def _hanging(track: PoseTrack, inside: slice) -> bool:
+def _hanging(clean: CleanTrack, rep: Rep) -> bool:
     """At the start of the repetition and at its turn the hands are above the shoulders, or level with them."""
+    inside = slice(rep.start, rep.end)
+    track = clean.track
     height = _middle(track, "shoulder", inside)[:, 1] - _middle(track, "wrist", inside)[:, 1]
     relative = height / _trunk(track, inside)
     known = relative[np.isfinite(relative)]
     return not len(known) or float(min(known[0], np.median(known))) >= -HANDS_BELOW_TORSO
 
 
-CHECKS: dict[str, Callable[[PoseTrack, slice], bool]] = {
-    "any": _any,
+def _overhead(clean: CleanTrack, rep: Rep) -> bool:
+    """At the turn a hand is above its shoulder."""
+    turn = slice(rep.turn, rep.turn + 1)
+    heights = [
+        _point(clean.track, f"{side}_shoulder", turn)[0, 1] - _point(clean.track, f"{side}_wrist", turn)[0, 1]
+        for side in ("left", "right")
+    ]
+    return bool(np.isnan(heights).all() or np.nanmax(heights) > 0)
+
+
+CHECKS: dict[str, Callable[[CleanTrack, Rep], bool]] = {
     "feet_planted": _feet_planted,
-    "lying": _lying,
+    "hands_hold": _hands_hold,
     "hanging": _hanging,
+    "hips_sink": _hips_sink,
+    "lying": _lying,
+    "overhead": _overhead,
+    "upright": _upright,
 }
+
+
+def _seen(track: PoseTrack, joint: str, inside: slice) -> Doubles:
+    """(T, 2) place of a joint where it is seen, inside the picture; NaN elsewhere."""
+    column = SKELETONS[track.skeleton].index(joint)
+    points = track.xy_px[inside, column].astype(np.float64)
+    points[~(track.visibility[inside, column] >= SEEN)] = np.nan
+    if track.width and track.height:
+        with np.errstate(invalid="ignore"):
+            points[((points < 0) | (points > (track.width, track.height))).any(-1)] = np.nan
+    return points
+
+
+def _way(points: Doubles) -> float:
+    """Length of the box that a point stays in; NaN where it is not seen."""
+    known = points[np.isfinite(points).all(-1)]
+    return float(np.linalg.norm(np.ptp(known, axis=0))) if len(known) else float("nan")
+
+
+def _size(clean: CleanTrack, inside: slice) -> float:
+    """Torso length in pixels; NaN where it is not known."""
+    known = clean.scale_px[inside]
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _point(track: PoseTrack, joint: str, inside: slice) -> Doubles:

@@ -24,10 +24,11 @@ from repset.schema import Floats, PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 Combine = Literal["mean", "both", "active"]
-Posture = Literal["any", "lying", "hanging", "feet_planted"]
+Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "hips_sink", "overhead"]
 
 TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
+RETURN_SHARE = 0.5  # of the larger swing: a movement that never comes back so far is no repetition of anything
 EDGE_SHARE = 0.75  # of the typical swing: an extreme at the clip's edge that was reached, not passed through
 REST_SHARE = 0.1  # of its swing: a repetition starts and ends where the movement leaves and re-enters this band
 MIN_SWING_S = 0.1  # a full swing in less time is a slip of the detector
@@ -46,33 +47,37 @@ class Counting:
         min_range: absolute minimum of a swing, degrees (torso lengths for a height).
         min_period_s: two turning points are at least this far apart.
         lift_first: the lifting (concentric) phase comes before the turn (curl, press), not after it (squat).
-        posture: what the body must do meanwhile (repset.autolabel.posture).
+        postures: what the body must do meanwhile (repset.autolabel.posture).
         height: count the height of this joint over another, in torso lengths, instead of the reach angle.
+        max_period_s: a repetition never takes longer.
+        min_reps: fewer are something else.
     """
 
     combine: Combine
     min_range: float
     min_period_s: float
     lift_first: bool
-    posture: Posture = "any"
+    postures: tuple[Posture, ...] = ()
     height: tuple[str, str] | None = None
+    max_period_s: float = float("inf")
+    min_reps: int = 1
 
 
 COUNTING: dict[str, Counting] = {
-    "squat": Counting("both", 25, 0.3, False, "feet_planted"),
-    "lunge": Counting("mean", 25, 0.3, False),
-    "push_up": Counting("mean", 25, 0.3, False, "lying"),
-    "pull_up": Counting("mean", 25, 0.3, True, "hanging"),
-    "sit_up": Counting("mean", 20, 0.3, True, "lying"),
-    "bench_press": Counting("mean", 25, 0.3, False, "lying"),
-    "bicep_curl": Counting("active", 30, 0.3, True),
-    "tricep_extension": Counting("active", 25, 0.3, False),
-    "dumbbell_row": Counting("active", 25, 0.3, True),
-    "shoulder_press": Counting("mean", 25, 0.3, True),
-    "lateral_raise": Counting("mean", 25, 0.3, True),
+    "squat": Counting("both", 25, 0.3, False, ("feet_planted", "hips_sink")),
+    "lunge": Counting("mean", 25, 0.3, False, ("hips_sink",)),
+    "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold")),
+    "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
+    "sit_up": Counting("mean", 20, 0.3, True, ("lying",)),
+    "bench_press": Counting("mean", 25, 0.3, False, ("lying",)),
+    "bicep_curl": Counting("active", 30, 0.3, True, ("feet_planted",)),
+    "tricep_extension": Counting("active", 25, 0.3, False, ("feet_planted",)),
+    "dumbbell_row": Counting("active", 25, 0.3, True, ("feet_planted",)),
+    "shoulder_press": Counting("mean", 25, 0.3, True, ("feet_planted", "overhead")),
+    "lateral_raise": Counting("mean", 25, 0.3, True, ("feet_planted",)),
     "jumping_jack": Counting("mean", 40, 0.3, True),
-    "jump_rope": Counting("mean", 0.06, 0.2, True, height=("hip", "")),
-    "clean_and_jerk": Counting("both", 0.8, 1.0, True, height=("wrist", "shoulder")),
+    "jump_rope": Counting("mean", 0.06, 0.2, True, ("upright", "feet_planted"), ("hip", ""), 1.2, 2),
+    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_sink",), ("wrist", "shoulder")),
 }
 """One row per exercise of the ontology (a test insists). Heights: the wrist over the shoulder tells a lift overhead
 from any pull; a hop is the hip's rise over its own slow path, which no interior angle shows."""
@@ -86,6 +91,7 @@ class Rep:
         complete: the movement came from the start position and returned to it.
         whole: a swing was seen on both sides of the turn.
         starts, ends: the rest before, after it was seen; false where the clip (or what is known) ends on the way.
+        returned: the smaller of its two swings as a share of the larger; 0 where one was not seen.
     """
 
     start: int
@@ -95,6 +101,7 @@ class Rep:
     whole: bool
     starts: bool
     ends: bool
+    returned: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class Signal:
         bend_3d_deg: (T,) the same in space; None where there are no 3-D positions.
         side: left | right | both | none.
         seen: mean visibility of the better-seen limb.
+        ends: (T, 2) for each limb that is counted: where its end is from its root, in torso lengths.
     """
 
     values: Doubles
@@ -114,6 +122,7 @@ class Signal:
     bend_3d_deg: Doubles | None
     side: str
     seen: float
+    ends: tuple[Doubles, ...] = ()
 
 
 def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
@@ -138,8 +147,16 @@ def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
     deep = None
     if not spec.height and track.xyz_m is not None:
         deep = _join(_bends(track.xyz_m, row.signal, track, sign), used, spec.combine)
+    ends = () if spec.height else tuple(_end(row.signal, side, clean) for side in used)
     side = used[0] if len(used) == 1 else "both"
-    return Signal(_join(values, used, spec.combine), bend, deep, side, best)
+    return Signal(_join(values, used, spec.combine), bend, deep, side, best, ends)
+
+
+def _end(signal: str, side: str, clean: CleanTrack) -> Doubles:
+    """(T, 2) from the root of a limb to its end, in torso lengths."""
+    angle, names = angles.BY_NAME[f"{side}_{signal}"], SKELETONS[clean.track.skeleton].joints
+    root, end = (clean.track.xy_px[:, names.index(joint)].astype(np.float64) for joint in (angle.a, angle.c))
+    return np.asarray((end - root) / clean.scale_px[:, None])
 
 
 def _bends(points: Floats, signal: str, track: PoseTrack, sign: float) -> dict[str, Doubles]:
@@ -230,8 +247,7 @@ def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tupl
     Args:
         signal: (T,), larger = more effort, degrees (or torso lengths); NaN unknown.
         segments: half-open ranges between camera cuts; none: the whole stretch is one.
-    Returns: repetitions in order, frames counted within the given arrays. A stretch in which no turn was seen from
-        both sides has none: one way up is putting the arms up, not a repetition.
+    Returns: repetitions in order, frames counted within the given arrays; see `repeated` for whether they are any.
     """
     pieces = [piece for a, b in segments or ((0, len(signal)),) for piece in _pieces(signal, time_s, a, b)]
     swings = _all_swings(signal, pieces, spec.min_range)
@@ -242,7 +258,22 @@ def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tupl
         threshold = max(spec.min_range, TURN_SHARE * typical)
         swings = _all_swings(signal, pieces, threshold)
     reps = [rep for piece in pieces for rep in _reps_of(signal, time_s, piece, threshold, typical, spec)]
-    return reps if any(rep.whole for rep in reps) or spec.height == ("wrist", "shoulder") else []
+    reps = [rep for rep in reps if time_s[rep.end - 1] - time_s[rep.start] <= spec.max_period_s]
+    return repeated(reps, spec)
+
+
+def repeated(reps: list[Rep], spec: Counting) -> list[Rep]:
+    """The repetitions, or none where nothing was repeated.
+
+    One of them must have gone at least half of its way back: one way up is putting the arms up. A lift overhead need
+    not: lifters drop the bar.
+    """
+    lift = spec.height == ("wrist", "shoulder")
+    return (
+        reps
+        if len(reps) >= spec.min_reps and (lift or any(rep.complete or rep.returned >= RETURN_SHARE for rep in reps))
+        else []
+    )
 
 
 def _all_swings(signal: Doubles, pieces: list[npt.NDArray[np.intp]], threshold: float) -> Doubles:
@@ -303,7 +334,8 @@ def _reps_of(
         # the outermost extremes are only where what is known stops, unless the movement went all the way
         starts = up > 0 and (k > 1 or not whole or up >= COMPLETE_SHARE * down)
         ends = down > 0 and (k + 2 < len(extremes) or not whole or down >= COMPLETE_SHARE * up)
-        rep = Rep(int(piece[start]), int(piece[turn]), int(piece[end]) + 1, complete, whole, starts, ends)
+        back = max(0.0, min(up, down)) / max(up, down)
+        rep = Rep(int(piece[start]), int(piece[turn]), int(piece[end]) + 1, complete, whole, starts, ends, back)
         if reps and time_s[rep.turn] - time_s[reps[-1].turn] < spec.min_period_s:
             rep = _merge(reps.pop(), rep, signal)
         reps.append(rep)
@@ -328,4 +360,5 @@ def _returns(values: Doubles, turn: int, rest: int | None) -> int:
 
 def _merge(first: Rep, second: Rep, signal: Doubles) -> Rep:
     turn = first.turn if signal[first.turn] >= signal[second.turn] else second.turn
-    return Rep(first.start, turn, second.end, first.complete or second.complete, True, first.starts, second.ends)
+    whole, back = first.complete or second.complete, max(first.returned, second.returned)
+    return Rep(first.start, turn, second.end, whole, True, first.starts, second.ends, back)
