@@ -1,4 +1,4 @@
-"""Charts (matplotlib): angle curves with repetitions and limits, confusion matrices, training curves.
+"""Charts (matplotlib): angles over a set, what rules measured, confusion matrices, training curves.
 
 The same input gives the same bytes: DejaVu fonts, fixed ids in SVG, no date and no version in the file. Colours are
 Okabe and Ito's; a verdict is also written, a curve also named, so that no colour stands alone.
@@ -7,6 +7,7 @@ Okabe and Ito's; a verdict is also written, a curve also named, so that no colou
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -63,69 +64,189 @@ def _styled(function: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One joint over time.
+
+    Attributes:
+        name: what the axis shows.
+        curves: name → (T,) degrees, NaN leaves a gap.
+        limits: degrees and words: drawn as dashed lines.
+        points: time in seconds, degrees and verdict of each measurement that a rule took.
+    """
+
+    name: str
+    curves: Mapping[str, npt.NDArray[Any]]
+    limits: Sequence[tuple[float, str]] = ()
+    points: Sequence[tuple[float, float, str]] = ()
+
+
 def angle_chart(
     time_s: npt.NDArray[np.float64],
-    angle_deg: Mapping[str, npt.NDArray[Any]],
+    panels: Sequence[Panel],
     reps: Sequence[Mapping[str, Any]],
-    limits: Sequence[Mapping[str, Any]],
+    verdicts: Mapping[int, str],
     path: Path,
     *,
     title: str = "",
+    subtitle: str = "",
 ) -> Path:
-    """Angle curves over time, counted repetitions as numbered bands, rule limits as dashed lines.
+    """Angles over the time of one set, with repetitions, turns, limits and what was measured.
 
     Args:
-        time_s: (T,) seconds; angle_deg: name → (T,) degrees, NaN leaves a gap.
-        reps: rows of the table `reps`.
-        limits: rows of the table `form`: low_deg and high_deg draw the limits of the signals that are plotted, the
-            verdict colours and names the band of the repetition it judges.
+        time_s: (T,) seconds of the clip.
+        panels: one below the other; the first is the tallest.
+        reps: rows of the table `reps`, one set: bands from start to end, a dotted line at the turn, their number on top
+            (from 1, in brackets where incomplete) with the sign of the verdict.
+        verdicts: number of the repetition in the table → verdict, which colours its band.
         path: .png or .svg.
     """
-    return save(angle_figure(time_s, angle_deg, reps, limits, title=title), path)
+    return save(angle_figure(time_s, panels, reps, verdicts, title=title, subtitle=subtitle), path)
 
 
 @_styled
 def angle_figure(
     time_s: npt.NDArray[np.float64],
-    angle_deg: Mapping[str, npt.NDArray[Any]],
+    panels: Sequence[Panel],
     reps: Sequence[Mapping[str, Any]],
-    limits: Sequence[Mapping[str, Any]],
+    verdicts: Mapping[int, str],
     *,
     title: str = "",
+    subtitle: str = "",
 ) -> "Figure":
     """The figure of `angle_chart`."""
-    figure, axes = _figure(6.2, 2.7)
-    verdicts = {(row["set"], row["rep"]): row["verdict"] for row in limits if row["level"] == "rep"}
+    heights = [2.5, *([1.5] * (len(panels) - 1))][: max(1, len(panels))]
+    figure, axes = _stack(9.0, heights)
+    for axis, panel in zip(axes, panels, strict=False):
+        _bands(axis, reps, verdicts)
+        _panel(axis, time_s, panel)
     for row in reps:
-        verdict = verdicts.get((row["set"], row["rep"]))
-        colour = _hex(VERDICTS[verdict][0]) if verdict else "#888888"
-        axes.axvspan(row["start_s"], row["end_s"], color=colour, alpha=0.13, linewidth=0)
-        axes.axvline(row["turn_s"], color=colour, linewidth=0.8, linestyle=":")
-        label = f"{row['rep'] + 1}{VERDICTS[verdict][1] if verdict else ''}"
+        colour, sign = _look(verdicts.get(row["rep"]))
+        label = f"{row['rep'] + 1}{sign}"
         label = label if row["complete"] else f"({label})"
         middle = (row["start_s"] + row["end_s"]) / 2
-        _note(axes, label, (middle, 1), ("data", "axes fraction"), (0, 2), ha="center", fontsize=8, color=_dark(colour))
-    for n, (name, values) in enumerate(angle_deg.items()):
-        axes.plot(time_s, values, color=CURVES[n % len(CURVES)], linewidth=1.6, label=name.replace("_", " "))
-    seen: set[tuple[str, float]] = set()
-    for row in limits:
-        for key, word in (("low_deg", "at least"), ("high_deg", "at most")):
-            value, signal = row[key], str(row["signal"] or "")
-            drawn = any(signal and signal in name for name in angle_deg)
-            if drawn and value is not None and math.isfinite(value) and (signal, value) not in seen:
-                seen.add((signal, value))
-                axes.axhline(value, color="#444444", linewidth=0.9, linestyle=(0, (5, 3)))
-                text = f"{signal.replace('_', ' ')} {word} {value:.0f}°".strip()
-                _note(
-                    axes, text, (1, value), ("axes fraction", "data"), (-3, 2), ha="right", fontsize=7.5, color="#333"
-                )
-    axes.set(ylim=(0, 185), yticks=range(0, 181, 30), ylabel="angle (°)")
-    axes.set_xlabel("time (s)", loc="left")
-    axes.margins(x=0.01)
-    axes.set_title(title, pad=16 if reps else 6)
-    if angle_deg:  # beside the time axis' name, so that it covers no curve
-        axes.legend(loc="upper right", bbox_to_anchor=(1.01, -0.09), ncols=min(3, len(angle_deg)), frameon=False)
+        style = {"ha": "center", "fontsize": 9, "fontweight": "bold", "color": _dark(colour)}
+        _note(axes[0], label, (middle, 1), ("data", "axes fraction"), (0, 2), **style)
+    axes[-1].set_xlabel("time (s)")
+    top = 20 if reps else 8
+    axes[0].set_title(title, pad=top + (12 if subtitle else 0), fontsize=12)
+    if subtitle:
+        _note(axes[0], subtitle, (0, 1), ("axes fraction", "axes fraction"), (0, top - 4), fontsize=9, color="#555")
     return figure
+
+
+def _bands(axis: "Axes", reps: Sequence[Mapping[str, Any]], verdicts: Mapping[int, str]) -> None:
+    for row in reps:
+        colour, _ = _look(verdicts.get(row["rep"]))
+        axis.axvspan(row["start_s"], row["end_s"], color=colour, alpha=0.14, linewidth=0)
+        axis.axvline(row["turn_s"], color=colour, linewidth=1.0, linestyle=":")
+
+
+def _panel(axis: "Axes", time_s: npt.NDArray[np.float64], panel: Panel) -> None:
+    for n, (name, values) in enumerate(panel.curves.items()):
+        axis.plot(time_s, values, color=CURVES[n % len(CURVES)], linewidth=1.7 if n == 0 else 1.1, label=name)
+    for value, words in panel.limits:
+        axis.axhline(value, color="#333", linewidth=1.0, linestyle=(0, (5, 3)))
+        _note(axis, words, (1, value), ("axes fraction", "data"), (4, -4), ha="left", fontsize=8, color="#333")
+    for at, value, verdict in panel.points:
+        colour, _ = _look(verdict)
+        marker = {"correct": "o", "incorrect": "X"}.get(verdict, "s")
+        axis.plot([at], [value], marker, color=colour, markersize=7, markeredgecolor="white", zorder=5)
+    axis.set(ylim=(0, 185), yticks=range(0, 181, 30 if len(axis.figure.axes) == 1 else 45))
+    axis.set_ylabel(f"{panel.name} (°)")
+    axis.margins(x=0.01)
+    if len(panel.curves) > 1:
+        axis.legend(loc="lower left", ncols=len(panel.curves), frameon=True, framealpha=0.85, edgecolor="none")
+
+
+def _look(verdict: str | None) -> tuple[str, str]:
+    """Colour and sign of a verdict; grey without one."""
+    if verdict is None:
+        return "#888888", ""
+    colour, sign = VERDICTS[verdict]
+    return _hex(colour), sign
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What one rule measured in all repetitions from one view.
+
+    Attributes:
+        title: rule, view and number, in words.
+        angle: name of the angle.
+        values: (N,) degrees; verdicts: of this rule on each.
+        limits: the range as applied, None where it is open; other: that of the rule it is compared with.
+        error_deg: measured error of the angle, None where there is no measurement of it.
+        judged: degrees and verdict of repetitions that a person judged.
+    """
+
+    title: str
+    angle: str
+    values: npt.NDArray[Any]
+    verdicts: Sequence[str]
+    limits: tuple[float | None, float | None]
+    other: tuple[float | None, float | None] | None = None
+    error_deg: float | None = None
+    judged: Sequence[tuple[float, str]] = ()
+
+
+def spread_chart(spreads: Sequence[Spread], path: Path, *, title: str = "") -> Path:
+    """Distribution of what rules measured, one panel a rule and view, with the limit drawn in (.png or .svg)."""
+    return save(spread_figure(spreads, title=title), path)
+
+
+@_styled
+def spread_figure(spreads: Sequence[Spread], *, title: str = "") -> "Figure":
+    """The figure of `spread_chart`: bars of 5°, coloured and named by verdict."""
+    figure, axes = _stack(7.6, [1.75] * max(1, len(spreads)), share_x=False)
+    for axis, spread in zip(axes, spreads, strict=False):
+        _spread(axis, spread)
+    if not spreads:
+        axes[0].set_axis_off()
+        _note(axes[0], "nothing was measured", (0.5, 0.5), ("axes fraction", "axes fraction"), (0, 0), ha="center")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+    return figure
+
+
+def _spread(axis: "Axes", spread: Spread) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    values = np.asarray(spread.values, float)
+    marks = [v for pair in (spread.limits, spread.other or ()) for v in pair if v is not None]
+    every = [*values, *marks, *(v for v, _ in spread.judged)]
+    low, high = (math.floor((min(every) - 7) / 10) * 10, math.ceil((max(every) + 7) / 10) * 10) if every else (0, 180)
+    low, high = max(0, low), min(180, high)
+    bins = np.arange(low, high + 5, 5)
+    names = [name for name in VERDICTS if name in spread.verdicts]
+    parts = [values[np.array([v == name for v in spread.verdicts], bool)] for name in names]
+    if names:
+        colours = [_look(name)[0] for name in names]
+        label = [f"{_look(n)[1]} {n} {len(part)}" for n, part in zip(names, parts, strict=True)]
+        axis.hist(parts, bins=list(bins), stacked=True, color=colours, label=label, rwidth=0.9)
+    for value, word in zip(spread.limits, ("at least", "at most"), strict=True):
+        if value is None:
+            continue
+        if spread.error_deg:
+            axis.axvspan(value - spread.error_deg, value + spread.error_deg, color="#E69F00", alpha=0.25, linewidth=0)
+        axis.axvline(value, color="#111", linewidth=1.6)
+        _note(axis, f" {word} {value:g}°", (value, 1), ("data", "axes fraction"), (0, -10), fontsize=8, color="#111")
+    for value in spread.other or ():
+        if value is not None and value not in spread.limits:
+            axis.axvline(value, color="#555", linewidth=1.2, linestyle=(0, (4, 3)))
+            _note(axis, f" was {value:g}°", (value, 1), ("data", "axes fraction"), (0, -20), fontsize=8, color="#555")
+    for value, verdict in spread.judged:
+        colour, sign = _look(verdict)
+        style = {"ha": "center", "fontsize": 9, "color": _dark(colour), "fontweight": "bold"}
+        _note(axis, sign, (value, 0), ("data", "axes fraction"), (0, 1), **style)
+    error = f"   orange: angle error ±{spread.error_deg:g}°" if spread.error_deg else ""
+    axis.set(xlim=(low, high), xlabel=f"{spread.angle} (°)", ylabel="repetitions")
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axis.set_ylim(0, max(1.0, axis.get_ylim()[1]) * 1.25)
+    axis.set_title(f"{spread.title}{error}")
+    if names:
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False)
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[str], path: Path, *, title: str = "") -> Path:
@@ -201,6 +322,19 @@ def _figure(width_in: float, height_in: float) -> "tuple[Figure, Axes]":
     figure = Figure(figsize=(width_in, height_in), facecolor="white")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
+
+
+def _stack(width_in: float, heights_in: Sequence[float], share_x: bool = True) -> "tuple[Figure, list[Axes]]":
+    """Axes one below the other, with the heights in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, sum(heights_in) + 0.6), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(
+        len(heights_in), 1, sharex=share_x, squeeze=False, gridspec_kw={"height_ratios": list(heights_in)}
+    )
+    return figure, list(grid[:, 0])
 
 
 def _note(

@@ -20,10 +20,9 @@ from repset.draw import (
     mask_colours,
     measurement,
     overlay_frames,
-    turn_pictures,
 )
 from repset.draw.canvas import fit_text, put_text, text_size, wrap_text
-from repset.landmarks import PENN_13
+from repset.landmarks import COCO_17, PENN_13
 from repset.schema import PoseTrack
 
 GREY = 120
@@ -152,11 +151,6 @@ def test_an_angle_is_drawn_beside_its_joint() -> None:
     assert not touched[:, :150].any()  # and nowhere on its other side
 
 
-def test_the_turn_of_every_repetition_comes_with_its_verdict() -> None:
-    found = [(row["rep"], verdict) for row, verdict, _ in turn_pictures([blank()] * 6, track(), REPS, FORM, "squat")]
-    assert found == [(0, "correct"), (1, "incorrect")]
-
-
 def test_a_verdict_on_the_clip_is_shown_only_where_no_repetition_is_judged() -> None:
     clip = {**FORM[1], "level": "clip", "rep": None, "start": 0, "end": 6}
     late = [REPS[1]]
@@ -176,6 +170,57 @@ def test_the_counter_counts_turns_of_the_set_under_way() -> None:
     assert [clip.counted_at(t) for t in (0, 1, 3, 4, 9, 10, 11, 14)] == [0, 1, 1, 2, 2, 0, 1, 2]
 
 
+SETS = [
+    {"set": 0, "start": 0, "end": 6, "exercise": "squat"},
+    {"set": 1, "start": 10, "end": 16, "exercise": "lunge"},
+]
+
+
+def test_each_set_has_its_own_name_and_count_and_the_rest_between_has_none() -> None:
+    second = [{**row, "set": 1, **{key: row[key] + 10 for key in ("start", "turn", "end")}} for row in REPS]
+    clip = ClipLabels(track(20), [*REPS, *second], FORM, "", sets=SETS)
+    assert [clip.exercise_at(t) for t in (0, 5, 6, 9, 10, 15, 16)] == ["squat", "squat", "", "", "lunge", "lunge", ""]
+    assert [clip.counted_at(t) for t in (0, 1, 5, 6, 10, 11, 15, 16)] == [0, 1, 2, 0, 0, 1, 2, 0]
+
+
+def test_the_frame_on_which_a_rule_was_measured_is_no_verdict_of_its_own() -> None:
+    measured = [{**FORM[1], "level": "frame", "start": 8, "end": 9}]
+    assert ClipLabels(track(10), [], measured, "squat").verdict_at(8) is None
+    assert ClipLabels(track(10), [], [{**measured[0], "rep": None}], "squat").verdict_at(8) is not None
+
+
+def test_two_angles_never_write_over_each_other() -> None:
+    image = blank()
+    corner = [np.array(point, np.float64) for point in ((160, 60), (160, 120), (220, 120))]
+    first = draw_angle(image, *corner)
+    assert first is not None
+    second = draw_angle(image, *(point + np.array([2.0, 0.0]) for point in corner), taken=[first])
+    assert second is not None
+    assert second[2] <= first[0] or second[0] >= first[2] or second[3] <= first[1] or second[1] >= first[3]
+    assert draw_angle(image, *corner, taken=[first, second]) is None
+
+
+def test_a_face_is_left_uncovered() -> None:
+    points = {"nose": (160, 40), "left_eye": (166, 34), "left_ear": (172, 38), "left_shoulder": (190, 80),
+              "right_shoulder": (130, 80)}  # fmt: skip
+    xy = np.full((17, 2), np.nan, np.float32)
+    for joint, at in points.items():
+        xy[COCO_17.index(joint)] = at
+    image = blank()
+    draw_skeleton(image, xy, np.ones(17, np.float32), "coco_17")
+    touched = changed(blank(), image)
+    assert not touched[28:38, 166:180].any()
+    assert touched[55:70, 155:165].any()  # the neck, from the nose to between the shoulders
+
+
+def test_a_short_banner_takes_no_more_room_than_its_words() -> None:
+    short, long = blank(), blank()
+    draw_verdict(short, FORM[0] | {"value_deg": None})
+    draw_verdict(long, FORM[1] | {"message": "A long message " * 8})
+    assert not changed(blank(), short)[:, 160:].any()
+    assert changed(blank(), long)[:, 300].any()
+
+
 def test_a_verdict_stays_a_while_after_its_repetition_and_then_goes() -> None:
     clip = ClipLabels(track(40), REPS, FORM, "squat")  # ten frames a second
     shown = [(clip.verdict_at(t) or {}).get("verdict") for t in (0, 2, 3, 5, 16, 17)]
@@ -187,11 +232,6 @@ def test_the_worst_of_several_verdicts_on_a_repetition_is_shown() -> None:
     found = ClipLabels(track(), REPS, rows, "squat").verdict_of(REPS[0])
     assert found is not None
     assert found["verdict"] == "incorrect"
-
-
-def test_a_repetition_nobody_judged_is_unscorable() -> None:
-    found = [verdict for _, verdict, _ in turn_pictures([blank()] * 6, track(), REPS, [], "squat")]
-    assert found == ["unscorable", "unscorable"]
 
 
 @pytest.mark.parametrize(

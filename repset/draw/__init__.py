@@ -13,7 +13,6 @@ from repset.draw.overlay import (
     limit_text,
     measurement,
     overlay_frames,
-    turn_pictures,
 )
 
 __all__ = [
@@ -33,5 +32,4 @@ __all__ = [
     "mask_colours",
     "measurement",
     "overlay_frames",
-    "turn_pictures",
 ]

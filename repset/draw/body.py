@@ -14,6 +14,8 @@ from repset.palette import INK, ORANGE, SKY, WHITE, YELLOW, Colour
 from repset.schema import PoseTrack
 
 Floats = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 SIDE_COLOURS: dict[str, Colour] = {"left": SKY, "right": ORANGE, "middle": WHITE}
 """Bones and joints of the person's left, of the right, and across."""
@@ -48,30 +50,51 @@ def draw_skeleton(
     """
     shown = _shown(xy_px, visibility, min_visibility)
     line = _line_px(image, body_px)
-    bones = [(a, b) for a, b in _bone_indices(skeleton) if shown[a] and shown[b]]
     joints = SKELETONS[skeleton].joints
+    bones = [(a, b) for a, b in _bone_indices(skeleton) if not (joints[a] in _FACE and joints[b] in _FACE)]
+    lines = [(xy_px[a], xy_px[b], _side(joints[a], joints[b])) for a, b in bones if shown[a] and shown[b]]
+    if neck := _neck(joints, shown):
+        nose, *shoulders = neck
+        lines.append((xy_px[nose], xy_px[shoulders].mean(0), "middle"))
+        bones = [*bones, (nose, nose)]
     for under in (True, False):
-        for a, b in bones:
-            colour = INK if under else SIDE_COLOURS[_side(joints[a], joints[b])]
+        for start, end, side in lines:
+            colour = INK if under else SIDE_COLOURS[side]
             width = max(1, round(line + 2 if under else line))
-            cv2.line(image, fixed(xy_px[a]), fixed(xy_px[b]), colour, width, cv2.LINE_AA, SHIFT)
+            cv2.line(image, fixed(start), fixed(end), colour, width, cv2.LINE_AA, SHIFT)
     sure = (1 + min_visibility) / 2
-    for k in sorted({k for bone in _bone_indices(skeleton) for k in bone if shown[k]}):
+    for k in sorted({k for bone in bones for k in bone if shown[k]}):
         colour = SIDE_COLOURS[_side(joints[k], joints[k])]
         disc(image, xy_px[k], 1.25 * line + 1, INK)
         disc(image, xy_px[k], 1.25 * line, colour)
         disc(image, xy_px[k], 0.7 * line, WHITE if visibility[k] >= sure else INK)
 
 
-def draw_angle(image: Image, a: Floats, b: Floats, c: Floats, *, body_px: float = math.nan) -> None:
+_FACE = frozenset(("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right"))
+"""A mask of lines over a face tells nothing about form and spoils the picture: the nose alone stands for the head."""
+
+
+def _neck(joints: Sequence[str], shown: npt.NDArray[np.bool_]) -> list[int]:
+    """Nose and both shoulders, where the skeleton has no neck of its own and all three are seen; else nothing."""
+    if "neck" in joints or "nose" not in joints:
+        return []
+    found = [joints.index(name) for name in ("nose", "left_shoulder", "right_shoulder")]
+    return found if shown[found].all() else []
+
+
+def draw_angle(
+    image: Image, a: Floats, b: Floats, c: Floats, *, body_px: float = math.nan, taken: Sequence[Box] = ()
+) -> Box | None:
     """The interior angle at b as a sector with its degrees; nothing where a point is NaN.
 
     Args:
         a, b, c: (2,) pixels.
+        taken: boxes that the degrees should not cover: they go to the other side of the joint, or are left out.
+    Returns: box of the degrees, None where none were written.
     """
     value = float(angles.interior_deg(np.asarray(a), np.asarray(b), np.asarray(c)))
     if not math.isfinite(value):
-        return
+        return None
     u, v = np.asarray(a, float) - b, np.asarray(c, float) - b
     small = min(image.shape[:2])
     size_px = min(body_px, small) if math.isfinite(body_px) else small
@@ -95,8 +118,18 @@ def draw_angle(image: Image, a: Floats, b: Floats, c: Floats, *, body_px: float 
     text = f"{value:.0f}°"
     w, h = text_size(text, size, bold=True)
     middle = start + sweep / 2
-    reach = radius + 0.5 * math.hypot(w, h)
-    draw_tag(image, text, b[0] + reach * math.cos(middle) - w / 2, b[1] + reach * math.sin(middle) - h / 2, size)
+    near = 0.5 * math.hypot(w, h)
+    for reach, turn in ((radius + near, 0.0), (near, math.pi)):
+        x, y = b[0] + reach * math.cos(middle + turn) - w / 2, b[1] + reach * math.sin(middle + turn) - h / 2
+        box = tag_box(image, text, x, y, size)
+        if not any(_overlap(box, other) for other in taken):
+            draw_tag(image, text, x, y, size)
+            return box
+    return None
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def angle_sides(signal: str, track: PoseTrack) -> list[angles.Angle]:
@@ -124,12 +157,14 @@ def draw_signal(
     """The better side's angle, and the other's where it would not lie upon it."""
     shown = np.where(_shown(xy_px, visibility, gate)[:, None], xy_px, np.nan).astype(np.float32)
     drawn: list[Floats] = []
+    tags: list[Box] = []
     for row in rows:
         a, b, c = (_joint(name, row, shown, skeleton) for name in (row.a, row.b, row.c))
         near = [p for p in drawn if float(np.hypot(*(p - b))) < 0.2 * body]
         if np.isfinite([a, b, c]).all() and not near:
-            draw_angle(image, a, b, c, body_px=body)
+            tag = draw_angle(image, a, b, c, body_px=body, taken=tags)
             drawn.append(b)
+            tags += [tag] if tag else []
 
 
 def _joint(name: str, row: angles.Angle, xy_px: Floats, skeleton: str) -> Floats:
@@ -163,11 +198,17 @@ def _side(a: str, b: str) -> str:
     return sides.pop() if len(sides) == 1 else "middle"
 
 
-def draw_tag(image: Image, text: str, x: float, y: float, size: int) -> None:
-    """A word on a dark panel at (x, y), moved so that it stays inside the image."""
+def tag_box(image: Image, text: str, x: float, y: float, size: int) -> Box:
+    """Where `draw_tag` would put its panel: left, top, right, bottom in pixels."""
     w, h = text_size(text, size, bold=True)
     pad = max(2, size // 5)
     x = float(np.clip(x, pad, max(pad, image.shape[1] - w - pad)))
     y = float(np.clip(y, pad, max(pad, image.shape[0] - h - pad)))
-    panel(image, x - pad, y, w + 2 * pad, h)
-    put_text(image, text, x, y, size, WHITE, bold=True)
+    return x - pad, y, x + w + pad, y + h
+
+
+def draw_tag(image: Image, text: str, x: float, y: float, size: int) -> None:
+    """A word on a dark panel at (x, y), moved so that it stays inside the image."""
+    left, top, right, bottom = tag_box(image, text, x, y, size)
+    panel(image, left, top, right - left, bottom - top)
+    put_text(image, text, left + max(2, size // 5), top, size, WHITE, bold=True)

@@ -29,6 +29,7 @@ def overlay_frames(
     exercise: str,
     *,
     min_visibility: float = MIN_VISIBILITY,
+    sets: Sequence[Row] = (),
 ) -> Iterator[Image]:
     """Frames of a clip with everything known drawn in, one at a time.
 
@@ -37,9 +38,11 @@ def overlay_frames(
         reps, form: rows of the tables `reps` and `form` of this clip and person, frames counted as in `images`.
         exercise: canonical name, shown as title and used where a repetition does not name its own.
         min_visibility: joints below it draw nothing.
+        sets: rows of the table `sets`: each names its own exercise and starts its own count, and between two of them
+            no exercise is shown. None: the clip is one set.
     Yields: new images of the size of each input.
     """
-    clip = ClipLabels(track, reps, form, exercise, min_visibility)
+    clip = ClipLabels(track, reps, form, exercise, min_visibility, sets)
     for t, image in enumerate(images):
         out = image.copy()
         draw_overlay(out, t, clip)
@@ -61,8 +64,10 @@ class ClipLabels:
         form: Sequence[Row],
         exercise: str,
         min_visibility: float = MIN_VISIBILITY,
+        sets: Sequence[Row] = (),
     ) -> None:
         self.track, self.exercise, self.min_visibility = track, exercise, min_visibility
+        self.sets = sorted(sets, key=lambda row: int(row["start"]))
         self.reps = sorted(reps, key=lambda row: int(row["start"]))
         self.body_px = body_size_px(track)
         self._starts = [int(row["start"]) for row in self.reps]
@@ -73,7 +78,7 @@ class ClipLabels:
             if row["level"] == "rep":
                 self._of_rep.setdefault((row["set"], row["rep"]), row)
         for row in form:
-            if row["level"] == "frame" or (row["level"] == "clip" and not self._of_rep):
+            if (row["level"] == "frame" and row["rep"] is None) or (row["level"] == "clip" and not self._of_rep):
                 for t in range(int(row["start"]), int(row["end"])):
                     old = self._of_frame.get(t)
                     if old is None or _rank(row) < _rank(old):
@@ -90,11 +95,21 @@ class ClipLabels:
         begun = bisect_right(self._starts, t)
         return self.reps[begun - 1] if begun else None
 
+    def set_at(self, t: int) -> Row | None:
+        """The set that frame t lies in."""
+        return next((row for row in self.sets if row["start"] <= t < row["end"]), None)
+
+    def exercise_at(self, t: int) -> str:
+        """What is done at frame t: '' in the rest between two sets."""
+        if self.sets:
+            return str((self.set_at(t) or {}).get("exercise") or "")
+        return str((self.rep_at(t) or {}).get("exercise") or self.exercise)
+
     def counted_at(self, t: int) -> int:
         """Turns up to frame t, in the set that is under way."""
-        rep = self.rep_at(t)
+        under_way = (self.set_at(t) if self.sets else self.rep_at(t)) or {}
         begun = self.reps[: bisect_right(self._starts, t)]
-        return sum(row["turn"] <= t and row["set"] == rep["set"] for row in begun) if rep else 0
+        return sum(row["turn"] <= t and row["set"] == under_way.get("set") for row in begun)
 
     def verdict_of(self, rep: Row) -> Row | None:
         """The row of `form` that judges a repetition; the worst, where several do."""
@@ -109,11 +124,15 @@ class ClipLabels:
         return found if t < len(time_s) and time_s[t] <= time_s[last] + _HOLD_S else None
 
 
-def draw_overlay(image: Image, t: int, clip: ClipLabels) -> None:
-    """One frame of `overlay_frames`, drawn in place."""
+def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None = None, timeline: bool = True) -> None:
+    """One frame of `overlay_frames`, drawn in place.
+
+    Args:
+        verdict: the one to show; None: the one that belongs to frame t.
+        timeline: false: without the strip at the bottom (a single picture has none).
+    """
     track, gate = clip.track, clip.min_visibility
-    rep, verdict = clip.rep_at(t), clip.verdict_at(t)
-    name = str((rep or {}).get("exercise") or clip.exercise)
+    verdict, name = verdict or clip.verdict_at(t), clip.exercise_at(t)
     if t < len(track.time_s):
         xy, seen = track.xy_px[t], track.visibility[t]
         draw_skeleton(image, xy, seen, track.skeleton, min_visibility=gate, body_px=clip.body_px)
@@ -121,37 +140,11 @@ def draw_overlay(image: Image, t: int, clip: ClipLabels) -> None:
         fault = verdict["signal"] if verdict and verdict["verdict"] == "incorrect" else None
         for signal in dict.fromkeys(filter(None, (wanted, fault))):
             draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, clip.body_px)
-    draw_counter(image, name, clip.counted_at(t) if clip.reps or name in EXERCISE else None)
+    draw_counter(image, name, clip.counted_at(t) if name and (clip.reps or name in EXERCISE) else None)
     if verdict is not None:
         draw_verdict(image, verdict)
-    draw_timeline(image, t, clip)
-
-
-def turn_pictures(
-    images: Iterable[Image],
-    track: PoseTrack,
-    reps: Sequence[Row],
-    form: Sequence[Row],
-    exercise: str,
-    *,
-    min_visibility: float = MIN_VISIBILITY,
-) -> Iterator[tuple[Row, str, Image]]:
-    """The overlay at the turn of every repetition: (row of `reps`, verdict, picture); arguments as overlay_frames.
-
-    A repetition nobody judged is `unscorable`.
-    """
-    turns: dict[int, list[Row]] = {}
-    for row in reps:
-        turns.setdefault(int(row["turn"]), []).append(row)
-    clip = ClipLabels(track, reps, form, exercise, min_visibility)
-    for t, image in enumerate(images):
-        if t not in turns:
-            continue
-        picture = image.copy()
-        draw_overlay(picture, t, clip)
-        for row in turns[t]:
-            judged = clip.verdict_of(row)
-            yield row, str(judged["verdict"]) if judged else "unscorable", picture
+    if timeline:
+        draw_timeline(image, t, clip)
 
 
 def draw_counter(image: Image, exercise: str, count: int | None) -> None:
@@ -182,19 +175,20 @@ def draw_verdict(image: Image, row: Row) -> None:
     colour, sign = VERDICTS[row["verdict"]]
     size = text_px(image)
     pad, line = size // 2, text_size("X", size)[1]
-    width = image.shape[1] - 2 * pad
-    room = width - 2 * pad
+    room = image.shape[1] - 4 * pad
     head, measured = f"{sign} {row['verdict']}", measurement(row)
     while measured and text_size(measured, size)[0] > room and size > 8:
         size -= 1
-    beside = text_size(head, size, bold=True)[0] + text_size(measured, size)[0] + 2 * pad <= room
+    beside = bool(measured) and text_size(head, size, bold=True)[0] + text_size(measured, size)[0] + 2 * pad <= room
     lines = wrap_text(str(row.get("message") or ""), size, room, 2) + ([measured] if measured and not beside else [])
+    first = text_size(head, size, bold=True)[0] + (text_size(measured, size)[0] + 2 * pad if beside else 0)
+    width = max([first, *(text_size(text, size)[0] for text in lines)]) + 2 * pad
     height = line * (1 + len(lines)) + pad
     top = image.shape[0] - height - pad - _timeline_px(image)
     panel(image, pad, top, width, height)
     image[max(top, 0) : top + height, pad : pad + max(3, pad // 2)] = colour
     put_text(image, head, 2 * pad, top + pad / 2, size, _light(colour), bold=True)
-    if measured and beside:
+    if beside:
         put_text(image, measured, pad + width - pad - text_size(measured, size)[0], top + pad / 2, size, WHITE)
     for n, text in enumerate(lines):
         put_text(image, text, 2 * pad, top + pad / 2 + line * (n + 1), size, WHITE)

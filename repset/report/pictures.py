@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from repset.angles import evaluate
-from repset.charts import angle_figure, figure_bytes
+from repset.charts import Panel, angle_figure, figure_bytes
 from repset.draw import (
     ClipLabels,
     body_size_px,
@@ -208,9 +208,17 @@ def curve_figure(source: Source, row: Row, name: str, start: int, end: int) -> "
     }
     reps = [rep for rep in source.reps.get(sample_id, []) if start <= rep["start"] < end]
     form = [f for f in source.form.get(sample_id, []) if start <= f["start"] < end]
-    figure = angle_figure((start + np.arange(steps)) / fps, padded, reps, form, title=f"{_plain(name)} · {sample_id}")
+    verdicts = {f["rep"]: f["verdict"] for f in form if f["level"] == "rep"}
+    signals = {f["signal"]: f for f in form if f["signal"] and f["signal"] in best}
+    limits = {(f[key], f"{word} {f[key]:g}°") for f in signals.values() for key, word in _LIMITS if f[key] is not None}
+    panel = Panel(_plain(best), padded, sorted(limits))
+    time_s = (start + np.arange(steps)) / fps
+    figure = angle_figure(time_s, [panel], reps, verdicts, title=f"{_plain(name)} · {sample_id}")
     counted = f"{len(reps)} repetition{'' if len(reps) == 1 else 's'} counted"
     return figure, f"{_plain(best)} angle of {sample_id} over {steps / fps:.1f} s, {counted}.", counted
+
+
+_LIMITS = (("low_deg", "≥"), ("high_deg", "≤"))
 
 
 # --- photos -------------------------------------------------------------------------------------------------------
