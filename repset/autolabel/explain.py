@@ -1,17 +1,21 @@
 """Why a clip got its verdicts: every rule on every repetition, with the frame, the value and what would flip it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from repset.autolabel.form import Finding
+from repset.autolabel.form import CORRECT, INCORRECT, Finding
 from repset.autolabel.label import TrackLabels, label_track
+from repset.autolabel.measured_error import AngleError
 from repset.autolabel.ruleset import RuleSet, load_rules
 from repset.errors import RepsetError
 from repset.landmarks import SKELETONS, JointState
-from repset.records import read_rows, read_table
+from repset.records import read_json, read_rows, read_table
 from repset.schema import PoseTrack, Stretch
+
+DEFAULT_VISIBILITY = 0.5  # MediaPipe's own gate
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,14 @@ class Explanation:
 
 
 def explain(
-    labels: Path, sample_id: str, rules: str | None, min_visibility: float, index: Path | None = None
+    labels: Path, sample_id: str, rules: str | None, min_visibility: float | None, index: Path | None = None
 ) -> Explanation:
     """Judge one labelled clip again.
 
     Args:
         labels: folder of `repset autolabel`. index: of the source, for clips that came as poses.
         rules: name or file of a rule set; None: the one its verdicts name.
+        min_visibility: as label_track takes it; None: the one the folder was labelled with.
     Raises: RepsetError if the folder has no such clip.
     """
     sets = read_rows(labels / "sets.parquet", "sets", filters=[("sample_id", "==", sample_id)])
@@ -57,8 +62,17 @@ def explain(
         )
     loaded = load_rules(rules or (form[0]["rule_set"] if form else "default"))
     stretches = [Stretch(s["start"], s["end"], s["exercise"], s["exercise_p"], s["origin"]) for s in sets]
-    result = label_track(sample_id, track, stretches, loaded, min_visibility)
+    least = stored_visibility(labels) if min_visibility is None else min_visibility
+    result = label_track(sample_id, track, stretches, loaded, least)
     return Explanation(track, result, loaded, form[0]["rules_sha256"] if form else None)
+
+
+def stored_visibility(labels: Path) -> float:
+    """The visibility below which a joint was unknown when a folder was labelled, from its job.json or report.json."""
+    for name in ("job.json", "report.json"):
+        if (labels / name).is_file():
+            return float(read_json(labels / name).get("min_visibility", DEFAULT_VISIBILITY))
+    return DEFAULT_VISIBILITY
 
 
 def stored_track(folder: Path, sample_id: str) -> PoseTrack | None:
@@ -89,8 +103,12 @@ def stored_track(folder: Path, sample_id: str) -> PoseTrack | None:
     return PoseTrack(rows[0]["skeleton"], time_s, xy, visibility, 0, 0, xyz)
 
 
-def sentence(finding: Finding, time_s: float | None) -> str:
-    """One rule's finding in words, with what would flip it."""
+def sentence(finding: Finding, time_s: float | None, error: AngleError | None = None) -> str:
+    """One rule's finding in words: what was measured on which frame, the range, and what would flip it.
+
+    Args:
+        time_s: of the frame. error: measured error of the angle, None where nobody measured it.
+    """
     rule = finding.rule
     if finding.reason:
         return f"{rule.id}: unscorable - {finding.reason}"
@@ -98,7 +116,43 @@ def sentence(finding: Finding, time_s: float | None) -> str:
     high = "" if finding.high_deg is None else f"at most {finding.high_deg:g}°"
     wanted = " and ".join(part for part in (low, high) if part)
     where = f" in frame {finding.frame} ({time_s:.2f} s)" if time_s is not None else ""
-    margin = finding.margin_deg
-    close = ", within the tolerance granted" if margin <= rule.tolerance_deg else ""
     text = f"{rule.id}: {finding.verdict} - {rule.angle} {finding.value_deg:.1f}°{where}, wanted {wanted}"
-    return f"{text}; {margin:.1f}° more or less would change it{close}"
+    return text + flip_words(finding, error)
+
+
+def flip_words(finding: Finding, error: AngleError | None) -> str:
+    """The smallest change that flips a finding, and whether it is within measurement error; '' where none flips it."""
+    flip = finding.flip_deg
+    if not np.isfinite(flip):
+        return ""
+    text = f"; {abs(flip):.1f}° {'more' if flip > 0 else 'less'} would flip it"
+    if error is not None:
+        return f"{text}: within measurement error {error}" if abs(flip) <= error.deg else text
+    close = abs(flip) <= finding.rule.tolerance_deg
+    return f"{text}: within the tolerance granted" if close else text
+
+
+def smallest_flip(findings: Sequence[Finding]) -> Finding | None:
+    """The finding whose angle needs to change least to flip the repetition; None where one change is not enough.
+
+    A correct repetition flips with any rule, an incorrect one only where a single rule is broken.
+    """
+    broken = [finding for finding in findings if finding.verdict == INCORRECT]
+    if len(broken) > 1:
+        return None
+    movable = broken or [f for f in findings if f.verdict == CORRECT and np.isfinite(f.flip_deg)]
+    return min(movable, key=lambda finding: finding.margin_deg, default=None)
+
+
+def frame_runs(labels: TrackLabels, number: int) -> list[tuple[int, int, str, str]]:
+    """Frames of a set under a rule set of kind frame, equal neighbours together: start, end, verdict, why."""
+    runs: list[tuple[int, int, str, str]] = []
+    for row in labels.form:
+        if row["set"] != number or row["level"] != "frame" or row["rep"] is not None:
+            continue
+        verdict, why = str(row["verdict"]), str(row["message"] or "")
+        if runs and runs[-1][1] == row["start"] and runs[-1][2:] == (verdict, why):
+            runs[-1] = (runs[-1][0], int(row["end"]), verdict, why)
+        else:
+            runs.append((int(row["start"]), int(row["end"]), verdict, why))
+    return runs
