@@ -252,10 +252,10 @@ def test_frames_of_another_size_than_the_label_says(project: Project) -> None:
     )
 
 
-def test_a_frame_of_another_size_than_the_first(project: Project) -> None:
+def test_a_later_frame_of_another_size(project: Project) -> None:
     files = clip("0001", 2) | {"Penn_Action/frames/0001/000002.jpg": jpeg(1, 64, 96)}
     assert failure(project, files) == (
-        f"{RAW}:Penn_Action/frames/0001/000002.jpg: expected 64 × 48 px, as the first frame, found about 64 × 96. {FIX}"
+        f"{RAW}:Penn_Action/frames/0001/000002.jpg: expected 64 × 48 px, as labels/0001.mat says, found 64 × 96. {FIX}"
     )
 
 

@@ -1,17 +1,16 @@
 """Reads Penn Action (Zhang, Zhu, Derpanis 2013): `labels/0001.mat`, and `frames/0001/000001.jpg` where they came along.
 
 A label file holds x, y, visibility (T, 13), bbox (T, 4), action, pose, train (1 or -1), nframes and dimensions
-(rows, columns, frames). Positions count from 1 in the set and from 0 here. Bounding boxes are not taken over: they
-follow from the joints. Without frames a clip is indexed as `poses`.
+(rows, columns, frames). Positions count from 1 in the set and from 0 here. Boxes are corners (x, y, x, y) there and
+corner, width and height here. Without frames a clip is indexed as `poses`.
 """
 
 import io
 import re
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,10 @@ from repset.errors import DataError
 from repset.exercises import canonical
 from repset.landmarks import PENN_13, JointState
 from repset.params import SourceSpec
-from repset.records import pose_table, sha256_bytes
-from repset.sources.tree import Tree
-from repset.sources.writer import IndexWriter, check_image, digest
+from repset.records import box_table, pose_table, sha256_bytes
+from repset.sources.tree import TarTree, Tree
+from repset.sources.untrusted import plain_mat
+from repset.sources.writer import IndexWriter, check_image, digest, stated_size
 
 EXPECTED = "a Penn Action folder (labels/0001.mat …)"
 JOINTS = len(PENN_13.joints)
@@ -35,6 +35,8 @@ at (1.5, 1.5) or (2, 2). Every other joint of the set, hidden or not, is more th
 _LABEL = re.compile(r"(?:^|/)labels/(\d+)\.mat$")
 _FRAME = re.compile(r"(?:^|/)frames/(\d+)/(\d+)\.jpe?g$", re.IGNORECASE)
 _FIX_LABEL = "Take this file from the original set, or leave it out with --on-error skip"
+GYM_ACTIONS = ("bench_press", "clean_and_jerk", "jump_rope", "jumping_jacks", "pullup", "pushup", "situp", "squat")
+"""The filter of the Gympose project: 1,163 clips of the 2,326 (140, 88, 82, 112, 199, 211, 100 and 231 of them)."""
 _KEYS = ("x", "y", "visibility", "action", "train", "nframes", "dimensions")
 
 
@@ -45,6 +47,7 @@ class Clip:
     Attributes:
         xy_px: (T, 13, 2) pixels from 0, NaN where absent; visibility: (T, 13) 0 or 1, NaN where absent.
         state: (T, 13) repset.landmarks.JointState.
+        box_px: (T, 4) left, top, width, height, NaN where the file has none; boxes: how many rows the file has.
     """
 
     action: str
@@ -54,19 +57,14 @@ class Clip:
     xy_px: npt.NDArray[np.float32]
     visibility: npt.NDArray[np.float32]
     state: npt.NDArray[np.int8]
+    box_px: npt.NDArray[np.float32]
+    boxes: int
     sha256: str
 
     @property
     def frames(self) -> int:
         """Number of frames."""
         return len(self.xy_px)
-
-
-@dataclass(frozen=True)
-class Media:
-    """What the frames of a clip add."""
-
-    sha256: str
 
 
 def wanted(name: str) -> bool:
@@ -82,80 +80,184 @@ def essential(name: str) -> bool:
 def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
     """Put every clip into `out`; `spec.actions` says which, `spec.fps` how fast (the set does not say).
 
-    Two passes over the archive: labels, then the frames of the clips that are taken, one clip in memory at a time.
+    A tar.gz is unpacked once, whichever of labels and frames lie first in it, with one clip's frames in memory.
     Raises: DataError naming the file: a wrong joint count, a frame count that differs from the label's, an image that
-        does not decode, frames without a label.
+        is cut off or of another size, frames without a label.
     """
-    clips, known = _read_labels(tree, spec, out)
+    clips = _Clips(tree, spec, out)
+    clips.gather()
     fps = spec.fps or 30.0
-    media = _read_frames(tree, clips, known, out)
-    for native in progress(sorted(clips)):
-        clip = clips[native]
+    for native in progress(sorted(clips.taken)):
+        clip, footage = clips.taken[native], clips.footage.get(native)
         with out.item(native):
-            if media and native not in media:
-                if native not in media.failed:
-                    where = tree.at(f"frames/{native}")
-                    raise DataError(where, f"{clip.frames} frames", "none", _FIX_LABEL)
+            if clips.footage and footage is None:
+                where = tree.at(f"frames/{native}")
+                raise DataError(where, f"{clip.frames} frames", "none", _FIX_LABEL)
+            _add_clip(native, clip, footage, fps, out)
+    taken = [clips.taken[native] for native in sorted(clips.taken)]
+    out.notes["joint_states"] = _count_states(taken)
+    out.notes["boxes_short"] = [native for native, clip in sorted(clips.taken.items()) if clip.boxes < clip.frames]
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The stored frames of a clip: their numbers, the size that each one's header states, and the hash of all."""
+
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    sha256: str
+
+
+class _Clips:
+    """Labels and frames on their way in, in whatever order they come.
+
+    Attributes:
+        taken: clips to index; footage: frames stored, by clip.
+    """
+
+    def __init__(self, tree: Tree, spec: SourceSpec, out: IndexWriter) -> None:
+        self.taken: dict[str, Clip] = {}
+        self.footage: dict[str, Footage] = {}
+        self._tree, self._spec, self._out = tree, spec, out
+        self._labels: set[str] = set()  # clips whose label was met, taken or not
+        self._failed: set[str] = set()  # clips left out for a fault, which is reported
+
+    def gather(self) -> None:
+        """Read everything; afterwards labels and frames agree. Raises: DataError."""
+        if isinstance(self._tree, TarTree):
+            self._consume(self._tree.walk(lambda name: essential(name) or self._needed(name)))
+        else:
+            self._consume(self._tree.walk(essential))
+            self._consume(self._tree.walk(self._needed))
+        if not self._labels:
+            raise DataError(self._tree.where, EXPECTED, "no label file", "Pull the whole set")
+        for native in sorted(set(self.footage) - self._labels):
+            with self._guard(native):
+                where = self._tree.at(f"labels/{native}.mat")
+                raise DataError(where, "a label file for the frames", "no such file", _FIX_LABEL)
+        self._out.drop_images(set(self.footage) - set(self.taken) | self._failed)
+        for native in self._failed:
+            self.taken.pop(native, None)
+
+    def _needed(self, name: str) -> bool:
+        """Whether a frame is of a clip that is taken, as far as is known yet."""
+        match = _FRAME.search(name)
+        return match is not None and (match[1] in self.taken or match[1] not in self._labels)
+
+    def _consume(self, members: Iterator[tuple[str, bytes]]) -> None:
+        native, frames = "", list[tuple[int, str, bytes]]()  # the clip whose frames come in
+        for name, data in members:
+            if label := _LABEL.search(name):
+                self._add_label(label[1], name, data)
                 continue
-            _add_clip(native, clip, media.get(native), fps, out)
-    out.notes["joint_states"] = _count_states(clips[native] for native in sorted(clips))
+            frame = _FRAME.search(name)
+            assert frame is not None, name
+            if frames and frame[1] != native:
+                self._add_frames(native, frames)
+                frames = []
+            native = frame[1]
+            frames.append((int(frame[2]), name, data))
+        if frames:
+            self._add_frames(native, frames)
+
+    @contextmanager
+    def _guard(self, native: str) -> Iterator[None]:
+        """As IndexWriter.item, and a clip with a fault is remembered."""
+        with self._out.item(native):
+            try:
+                yield
+            except DataError:
+                self._failed.add(native)
+                raise
+
+    def _add_label(self, native: str, name: str, data: bytes) -> None:
+        if native in self._labels:
+            where, found = self._tree.at(name), f"a second one for {native}"
+            raise DataError(where, "one label file for each clip", found, "Remove one")
+        self._labels.add(native)
+        with self._guard(native):
+            clip = parse_label(data, self._tree.at(name))
+            if self._spec.actions is not None and clip.action not in self._spec.actions:
+                self._out.left_out[f"action {clip.action} not in pipelines/{self._out.source}.yaml"] += 1
+                return
+            self.taken[native] = clip
+            if native in self.footage:
+                _check_footage(self._tree, native, clip, self.footage[native])
+
+    def _add_frames(self, native: str, frames: list[tuple[int, str, bytes]]) -> None:
+        frames.sort()
+        with self._guard(native):
+            if native in self.footage:
+                where = self._tree.at(frames[0][1])
+                raise DataError(where, "the frames of a clip in one stretch", "others in between", "Pack it again")
+            names = [name for _, name, _ in frames]
+            sizes = [stated_size(data, self._tree.at(name)) for _, name, data in frames]
+            check_image(frames[0][2], self._tree.at(names[0]), reduced=True)
+            numbers = tuple(number for number, _, _ in frames)
+            footage = Footage(numbers, tuple(names), tuple(sizes), "")
+            if native in self.taken:
+                _check_footage(self._tree, native, self.taken[native], footage)
+            sample_id, add = self._out.sample_id(native), self._out.shards.add
+            hashes = [add(sample_id, n - 1, "", "/".join(name.split("/")[-2:]), data) for n, name, data in frames]
+            self.footage[native] = replace(footage, sha256=digest(hashes))
 
 
-class _MediaTable(dict[str, Media]):
-    """Clips whose frames are stored, and those whose frames were at fault (already reported)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failed: set[str] = set()
-
-
-def _read_labels(tree: Tree, spec: SourceSpec, out: IndexWriter) -> tuple[dict[str, Clip], set[str]]:
-    """Clips to take, and the ids of all label files."""
-    clips: dict[str, Clip] = {}
-    known: set[str] = set()
-    for name, data in tree.walk(essential):
-        native = _native(name, _LABEL)
-        if native in known:
-            raise DataError(tree.at(name), "one label file for each clip", f"a second one for {native}", "Remove one")
-        known.add(native)
-        with out.item(native):
-            clip = parse_label(data, tree.at(name))
-            if spec.actions is None or clip.action in spec.actions:
-                clips[native] = clip
-            else:
-                out.left_out[f"action {clip.action} not in pipelines/{out.source}.yaml"] += 1
-    if not known:
-        raise DataError(tree.where, EXPECTED, "no label file", "Pull the whole set")
-    return clips, known
+def _check_footage(tree: Tree, native: str, clip: Clip, footage: Footage) -> None:
+    """Frames and label agree. Raises: DataError."""
+    where, count = tree.at(f"frames/{native}"), len(footage.numbers)
+    if count != clip.frames:
+        raise DataError(where, f"{clip.frames} frames, as labels/{native}.mat says", str(count), _FIX_LABEL)
+    if footage.numbers != tuple(range(1, clip.frames + 1)):
+        raise DataError(where, f"frames numbered 1 to {clip.frames}", "a gap or a double", _FIX_LABEL)
+    for name, size in zip(footage.names, footage.sizes, strict=True):
+        if size != (clip.width, clip.height):
+            wanted_size = f"{clip.width} × {clip.height} px, as labels/{native}.mat says"
+            raise DataError(tree.at(name), wanted_size, f"{size[0]} × {size[1]}", _FIX_LABEL)
 
 
 def parse_label(data: bytes, where: str) -> Clip:
     """One `.mat` file, checked. Raises: DataError."""
     try:
-        content = scipy.io.loadmat(io.BytesIO(data))
-    except (ValueError, TypeError, KeyError, IndexError, OSError, NotImplementedError, EOFError, zlib.error,
+        content = scipy.io.loadmat(io.BytesIO(plain_mat(data)))
+    except (ValueError, TypeError, KeyError, IndexError, OSError, NotImplementedError, EOFError, OverflowError,
             scipy.io.matlab.MatReadError) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:120].rstrip(".")
         raise DataError(where, "a MATLAB label file", f"one that cannot be read ({reason})", _FIX_LABEL) from error
     if missing := [key for key in _KEYS if key not in content or not np.size(content[key])]:
         raise DataError(where, f"the entries {', '.join(_KEYS)}", f"no {missing[0]}", _FIX_LABEL)
-    frames = int(content["nframes"].ravel()[0])
+    try:
+        frames, train = (int(content[key].ravel()[0]) for key in ("nframes", "train"))
+        height, width = (int(value) for value in content["dimensions"].ravel()[:2])
+        action = str(content["action"].ravel()[0])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(where, "numbers in nframes, train and dimensions", "something else", _FIX_LABEL) from error
     for key in ("x", "y", "visibility"):
         shape = content[key].shape
-        if len(shape) != 2 or shape[1] != JOINTS:
+        if len(shape) != 2 or shape[1] != JOINTS or content[key].dtype.kind not in "fiub":
             joints = f"{shape[1]} joints" if len(shape) == 2 else f"shape {shape}"
             raise DataError(where, f"{JOINTS} joints in {key}", joints, _FIX_LABEL)
         if shape[0] != frames:
             raise DataError(where, f"{frames} frames (nframes) in {key}", str(shape[0]), _FIX_LABEL)
-    train = int(content["train"].ravel()[0])
     if train not in (1, -1):
         raise DataError(where, "train = 1 or -1", str(train), _FIX_LABEL)
-    height, width = (int(value) for value in content["dimensions"].ravel()[:2])
     raw = np.stack([content["x"], content["y"]], axis=-1).astype(np.float32)
     xy, visibility, state = _joint_states(raw, content["visibility"], width, height)
-    action = str(content["action"].ravel()[0])
+    boxes, count = _boxes(content.get("bbox"), frames)
     split = "train" if train == 1 else "test"
-    return Clip(action, split, width, height, xy, visibility, state, sha256_bytes(data))
+    return Clip(action, split, width, height, xy, visibility, state, boxes, count, sha256_bytes(data))
+
+
+def _boxes(corners: npt.NDArray[Any] | None, frames: int) -> tuple[npt.NDArray[np.float32], int]:
+    """(T, 4) left, top, width, height from the set's two corners, and how many rows the file has."""
+    out = np.full((frames, 4), np.nan, np.float32)
+    if corners is None or corners.ndim != 2 or corners.shape[1] != 4 or corners.dtype.kind not in "fiu":
+        return out, 0
+    count = min(frames, len(corners))
+    corner, far = corners[:count, :2] - 1.0, corners[:count, 2:] - 1.0
+    real = (far > corner).all(axis=1)  # False for NaN
+    out[:count][real] = np.concatenate([corner, far - corner], axis=1)[real]
+    return out, count
 
 
 def _joint_states(
@@ -179,51 +281,10 @@ def _joint_states(
     return xy, visibility, state
 
 
-def _read_frames(tree: Tree, clips: dict[str, Clip], known: set[str], out: IndexWriter) -> _MediaTable:
-    """Store the frames of the clips to take, a clip at a time."""
-    media = _MediaTable()
-
-    def needed(name: str) -> bool:
-        match = _FRAME.search(name)
-        return match is not None and (match[1] in clips or match[1] not in known)
-
-    for native, members in groupby(tree.walk(needed), key=lambda member: _native(member[0], _FRAME)):
-        frames = sorted((int(_match(_FRAME, name)[2]), name, data) for name, data in members)
-        with out.item(native):
-            media.failed.add(native)
-            if native not in clips:
-                where = tree.at(f"labels/{native}.mat")
-                raise DataError(where, "a label file for the frames", "no such file", _FIX_LABEL)
-            media[native] = _store_frames(tree, native, clips[native], frames, out)
-            media.failed.discard(native)
-    return media
-
-
-def _store_frames(tree: Tree, native: str, clip: Clip, frames: list[tuple[int, str, bytes]], out: IndexWriter) -> Media:
-    where = tree.at(f"frames/{native}")
-    if len(frames) != clip.frames:
-        raise DataError(where, f"{clip.frames} frames, as labels/{native}.mat says", str(len(frames)), _FIX_LABEL)
-    if [number for number, _, _ in frames] != list(range(1, clip.frames + 1)):
-        raise DataError(where, f"frames numbered 1 to {clip.frames}", "a gap or a double", _FIX_LABEL)
-    first = check_image(frames[0][2], tree.at(frames[0][1]))
-    if first != (clip.width, clip.height):
-        wanted_size = f"{clip.width} × {clip.height} px, as labels/{native}.mat says"
-        raise DataError(tree.at(frames[0][1]), wanted_size, f"{first[0]} × {first[1]}", _FIX_LABEL)
-    eighth = (-(-first[0] // 8), -(-first[1] // 8))
-    for _, name, data in frames:
-        found = check_image(data, tree.at(name), reduced=True)
-        if found != eighth:
-            size = f"{first[0]} × {first[1]} px, as the first frame"
-            raise DataError(tree.at(name), size, f"about {found[0] * 8} × {found[1] * 8}", _FIX_LABEL)
-    for number, name, data in frames:
-        out.shards.add(out.sample_id(native), number - 1, "", "/".join(name.split("/")[-2:]), data)
-    return Media(digest([sha256_bytes(data) for _, _, data in frames]))
-
-
-def _add_clip(native: str, clip: Clip, media: Media | None, fps: float, out: IndexWriter) -> None:
+def _add_clip(native: str, clip: Clip, footage: Footage | None, fps: float, out: IndexWriter) -> None:
     sample_id = out.add_sample(
         native,
-        kind="clip" if media else "poses",
+        kind="clip" if footage else "poses",
         width=clip.width,
         height=clip.height,
         fps=fps,
@@ -232,7 +293,7 @@ def _add_clip(native: str, clip: Clip, media: Media | None, fps: float, out: Ind
         official_split=clip.official_split,
         exercise=canonical(clip.action, "penn_action"),
         exercise_native=clip.action,
-        media_sha256=media.sha256 if media else clip.sha256,
+        media_sha256=footage.sha256 if footage else clip.sha256,
     )
     frame = np.arange(clip.frames)
     out.poses.add(
@@ -240,20 +301,12 @@ def _add_clip(native: str, clip: Clip, media: Media | None, fps: float, out: Ind
             sample_id, PENN_13.name, frame, frame / fps, clip.xy_px, clip.visibility, clip.state, origin="dataset"
         )
     )
+    boxed = np.flatnonzero(np.isfinite(clip.box_px).all(axis=1))
+    out.boxes.add(box_table(sample_id, boxed, clip.box_px[boxed], origin="dataset"))
 
 
-def _count_states(clips: Iterator[Clip]) -> dict[str, int]:
-    counts: Counter[int] = Counter()
+def _count_states(clips: Sequence[Clip]) -> dict[str, int]:
+    counts = np.zeros(len(JointState), np.int64)
     for clip in clips:
-        counts.update(clip.state.ravel().tolist())
-    return {state.name.lower(): counts[state.value] for state in JointState}
-
-
-def _match(pattern: re.Pattern[str], name: str) -> re.Match[str]:
-    match = pattern.search(name)
-    assert match is not None, name
-    return match
-
-
-def _native(name: str, pattern: re.Pattern[str]) -> str:
-    return _match(pattern, name)[1]
+        counts += np.bincount(clip.state.ravel(), minlength=len(JointState))
+    return {state.name.lower(): int(counts[state.value]) for state in JointState}

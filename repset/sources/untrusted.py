@@ -25,11 +25,12 @@ LARGEST_MAT = 64 << 20
 """Bytes of a label file once unpacked; Penn Action's largest has 168,456."""
 _DO_NOT = "Do not use it unless you made it yourself"
 
-_PLAIN_OPCODES = frozenset(
+_PLAIN = (
     "PROTO FRAME STOP MARK EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT "
     "SETITEM SETITEMS SHORT_BINUNICODE BINUNICODE BINUNICODE8 UNICODE SHORT_BINSTRING BINSTRING STRING INT BININT "
-    "BININT1 BININT2 LONG LONG1 PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET".split()
+    "BININT1 BININT2 LONG LONG1 PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET"
 )
+_PLAIN_OPCODES = frozenset(_PLAIN.split())
 _MEMO = ("PUT", "LONG_BINPUT")
 
 
@@ -66,7 +67,9 @@ def read_pickle(data: bytes, where: str) -> Any:
         raise
     except Exception as error:  # whatever unpickling raises on made-up bytes: IndexError, TypeError, ValueError …
         reason = " ".join(str(error).split())[:100].rstrip(".") or type(error).__name__
-        raise DataError(where, expected, f"one that is damaged ({reason})", "Ask its sender for a whole copy") from error
+        raise DataError(
+            where, expected, f"one that is damaged ({reason})", "Ask its sender for a whole copy"
+        ) from error
 
 
 def read_npy(data: bytes) -> npt.NDArray[Any]:
@@ -76,8 +79,9 @@ def read_npy(data: bytes) -> npt.NDArray[Any]:
     """
     stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read_magic: Any = np.lib.format.read_magic
+        version = read_magic(stream)
+        head: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = head(stream)
         if dtype.hasobject or min(shape, default=0) < 0:
             raise ValueError("objects")
