@@ -4,13 +4,14 @@ Images are BGR uint8, shape (H, W, 3), as OpenCV has them. Frames of a set are s
 few uncompressed tar shards with byte offsets in the `frames` table: random access without 80 000 loose files.
 """
 
+import re
+import struct
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from io import BufferedWriter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -24,10 +25,64 @@ Image = npt.NDArray[np.uint8]
 
 def decode_image(data: bytes, where: object, todo: str = "Pull it again") -> Image:
     """Encoded bytes as BGR, upright. Raises: DataError naming `where` and `todo` if they are no image."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:  # a size that no picture has
+        image = None
     if image is None:
         raise DataError(where, "a JPEG or PNG image", f"{len(data)} bytes that do not decode", todo)
     return image.astype(np.uint8, copy=False)
+
+
+MAX_PIXELS = 1 << 28
+"""Largest picture that is decoded (16384 × 16384, 0.8 GiB): a header can state any size."""
+
+
+def read_picture(path: Path) -> Image:
+    """A picture file as BGR, upright, 8 bits a channel, transparency left out; of several pages the first.
+
+    Raises: DataError if it cannot be read, is no picture that OpenCV reads, breaks off, or is larger than MAX_PIXELS.
+    """
+    todo = "Check that it opens, or leave it out"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(path, "an image", str(error.strerror).lower(), "Check the path and its permissions") from error
+    size, whole = image_header(data)
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        found = f"{size[0]} × {size[1]}"
+        raise DataError(path, f"an image of at most {MAX_PIXELS >> 20} megapixels", found, "Scale it down")
+    if not whole:
+        raise DataError(path, "a whole image", f"{len(data)} bytes that break off", "Copy or download it again")
+    return decode_image(data, path, todo)
+
+
+def image_header(data: bytes) -> tuple[tuple[int, int] | None, bool]:
+    """Width and height that a JPEG or PNG states (None: neither), and whether its data reach its end mark.
+
+    OpenCV fills the missing part of a cut picture with grey and says nothing.
+    """
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return (width, height), b"IEND" in data
+    if data[:2] != b"\xff\xd8":
+        return None, True
+    size, at = None, 2
+    while at + 4 <= len(data):
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if data[at] != 0xFF or marker == 0xD9:
+            return size, marker == 0xD9 or size is None
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 <= len(data):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            size = (width, height)
+        at += 2 + length
+        if marker == 0xDA:  # coded pixels: to the next marker that is no restart
+            found = _MARKER.search(data, at)
+            at = found.start() if found else len(data)
+    return size, at + 2 <= len(data) and data[at : at + 2] == b"\xff\xd9"
+
+
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
@@ -48,7 +103,7 @@ class ShardWriter:
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
         self._folder, self._limit = folder, shard_bytes
-        self._tar: BufferedWriter | None = None
+        self._tar: BinaryIO | None = None
         self._count = self._offset = 0
         self.rows: list[dict[str, Any]] = []
 
@@ -146,7 +201,26 @@ def probe_video(path: Path) -> VideoInfo:
     raise DataError(path, "a video with frames", "none", "Check that it plays, or leave it out")
 
 
-def read_video(path: Path, *, rgb: bool = False, threads: int = 1) -> Iterator[tuple[float, Image]]:
+def at_rate(fps: float | None) -> Callable[[float], bool]:
+    """Whether the frame at a time is one of those kept at `fps` a second (None: all); asked in order of time.
+
+    The first frame at or after each tick of 1/fps is kept, under its own time; where there are fewer frames, all are.
+    """
+    last = -1
+
+    def keep(time_s: float) -> bool:
+        nonlocal last
+        tick = 0 if fps is None else int(time_s * fps + 1e-6)
+        kept = fps is None or tick > last
+        last = max(last, tick)
+        return kept
+
+    return keep
+
+
+def read_video(
+    path: Path, *, rgb: bool = False, threads: int = 1, fps: float | None = None
+) -> Iterator[tuple[float, Image]]:
     """Frames in display order as (seconds from the first frame, image (H, W, 3) uint8), one at a time.
 
     Every stored frame is given once, upright and with square pixels, at the time the file gives it (a variable frame
@@ -156,6 +230,7 @@ def read_video(path: Path, *, rgb: bool = False, threads: int = 1) -> Iterator[t
     Args:
         rgb: channel order RGB in place of BGR.
         threads: of the decoder; more than one helps only while other cores are idle.
+        fps: give only so many frames a second (see `at_rate`).
     Raises: DataError if the file is no video, holds no frame, breaks off, or ends before the length it states.
     """
     first, last = 0.0, None
@@ -163,19 +238,21 @@ def read_video(path: Path, *, rgb: bool = False, threads: int = 1) -> Iterator[t
         stream = _stream(container)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        fps = _fps(stream) or 25.0
-        for number, frame in enumerate(_decode(container, stream, path, fps)):
-            stated = float(frame.time) if frame.time is not None else number / fps
+        rate, keep = _fps(stream) or 25.0, at_rate(fps)
+        size = (0, 0)
+        for number, frame in enumerate(_decode(container, stream, path, rate)):
+            stated = float(frame.time) if frame.time is not None else number / rate
             if last is None:
-                first = stated
+                first, size = stated, _displayed_size(stream, frame)  # later frames of another size are scaled
             elif stated - first <= last:
-                first = stated - last - 1 / fps
+                first = stated - last - 1 / rate
             last = stated - first
-            yield last, _upright(frame, _displayed_size(stream, frame), "rgb24" if rgb else "bgr24")
+            if keep(last):
+                yield last, _upright(frame, size, "rgb24" if rgb else "bgr24")
         if last is None:
             raise DataError(path, "a video with frames", "none", "Check that it plays, or leave it out")
         declared = _declared_s(stream, container if len(container.streams) == 1 else None)
-        end = max(first, 0.0) + last + 1 / fps  # some containers count from 0, not from the first frame
+        end = max(first, 0.0) + last + 1 / rate  # some containers count from 0, not from the first frame
         if end < declared * 0.95 - 0.5:
             found = f"an end after {end:.1f} s"
             raise DataError(path, f"{declared:.1f} s of video as its header says", found, "Copy or download it again")
@@ -232,13 +309,19 @@ def _open(path: Path) -> Any:
     import av
 
     try:
-        container = av.open(str(path))
+        # `file:` and the whitelist: neither a name nor a playlist inside leads anywhere but to this machine's files.
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError) as error:
         found = "an empty file" if path.is_file() and not path.stat().st_size else _short(error)
         raise DataError(path, "a video file", found, "Check that it plays, or leave it out") from error
     if all(_is_cover(stream) for stream in container.streams.video):
         container.close()
         raise DataError(path, "a video file", "no video stream", "Check that it plays, or leave it out")
+    stream = _stream(container)
+    if (stream.width or 0) * (stream.height or 0) > MAX_PIXELS:
+        container.close()
+        found = f"{stream.width} × {stream.height}"
+        raise DataError(path, f"pictures of at most {MAX_PIXELS >> 20} megapixels", found, "Scale it down")
     return container
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from repset.autolabel.pose import STEP_MS, mediapipe_version, model_sha256
+from repset.autolabel.pose import STEP_MS, Followed, mediapipe_version, model_sha256
 from repset.records import atomic_path, canonical_json, sha256_bytes
 from repset.schema import PoseTrack
 
-_CODE = 1
+_CODE = 2
 """Raise it when repset.autolabel.pose gives other poses for the same images."""
 
 
@@ -20,7 +20,7 @@ def pose_key(content: str, model: str, how: str) -> str:
     Args:
         content: SHA-256 of the media.
         model: as `estimate` takes it.
-        how: what else shapes the track (the kind of media, a frame rate that the media does not state).
+        how: what else shapes the track (the kind of media, its rate, the frames kept, whom to follow).
     """
     parts = [_CODE, content, model_sha256(model), mediapipe_version(), STEP_MS, how]
     return sha256_bytes(canonical_json(parts).encode())
@@ -28,21 +28,38 @@ def pose_key(content: str, model: str, how: str) -> str:
 
 def read_track(folder: Path, key: str) -> PoseTrack | None:
     """The cached track, or None where there is none or its file is damaged."""
+    found = read_followed(folder, key)
+    return None if found is None else found.track
+
+
+def read_followed(folder: Path, key: str) -> Followed | None:
+    """The cached track with who else was there, or None where there is none or its file is damaged."""
     try:
         with np.load(_file(folder, key), allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
-            return PoseTrack(
+            track = PoseTrack(
                 about["skeleton"], stored["time_s"], stored["xy_px"], stored["visibility"],
                 about["width"], about["height"], stored["xyz_m"],
             )  # fmt: skip
+            begin = about["begin"]
+            return Followed(track, about["people"], (tuple(begin[0]), begin[1]) if begin else None, about["others"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
 def write_track(folder: Path, key: str, track: PoseTrack) -> None:
-    """Store a track of MediaPipe's in one step; several processes may write the same one."""
+    """`write_followed` of a track of which nothing more is known."""
+    write_followed(folder, key, Followed(track, 1, None, 0))
+
+
+def write_followed(folder: Path, key: str, found: Followed) -> None:
+    """Store what MediaPipe found in one step; several processes may write the same one."""
+    track = found.track
     assert track.xyz_m is not None  # MediaPipe always gives it
-    about = {"skeleton": track.skeleton, "width": track.width, "height": track.height}
+    about = {
+        "skeleton": track.skeleton, "width": track.width, "height": track.height,
+        "people": found.people, "begin": found.begin, "others": found.others,
+    }  # fmt: skip
     with atomic_path(_file(folder, key)) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(
             handle, about=np.array(json.dumps(about)), time_s=track.time_s, xy_px=track.xy_px,

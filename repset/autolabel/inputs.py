@@ -1,11 +1,14 @@
 """What an autolabel job works on: anyone's files and folders, or the samples of a source's index."""
 
+import glob
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from repset.autolabel import sequences
 from repset.errors import DataError, RepsetError
 from repset.exercises import NONE
 from repset.records import read_rows
@@ -18,7 +21,7 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
-Kind = Literal["video", "image", "clip", "photo", "poses"]
+Kind = Literal["video", "image", "sequence", "clip", "photo", "poses"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,13 @@ class Task:
         number: place in the output.
         sample_id: as in every table.
         media: how summary.csv names it.
-        kind: video, image: a file; clip, photo: images in an index; poses: the index's own poses.
-        path: the file, or the index folder.
-        fps: where the media does not say (clip, poses).
+        kind: video, image: a file; sequence: image files; clip, photo: images in an index; poses: the index's own.
+        path: the file, the folder of a sequence, or the index folder.
+        fps: of a video as it says; as a person or the index says for the others; None for pictures.
         frames: of a clip; an estimate for a video file.
         stretches: the exercises where they are known; None where they are to be recognised.
         size: width and height of poses without images, pixels; 0 where the set does not say.
+        files: of a sequence, in order.
     """
 
     number: int
@@ -46,6 +50,7 @@ class Task:
     frames: int
     stretches: tuple[Stretch, ...] | None
     size: tuple[int, int] = (0, 0)
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,45 +69,101 @@ class Found:
         tasks: by name; `number` is the place.
         problems: files that are no video from their first frame on.
         ignored: how many other files lay in the folders, by suffix.
+        hints: what the person may have meant otherwise, a sentence each.
     """
 
     tasks: tuple[Task, ...]
     problems: tuple[Problem, ...]
     ignored: dict[str, int]
+    hints: tuple[str, ...] = ()
 
 
-def find_media(paths: Sequence[Path]) -> Found:
-    """Videos and images among files and folders (searched to the bottom; hidden files are left out).
+def find_media(paths: Sequence[Path], sequence_fps: float | None = None) -> Found:
+    """Videos and images among files, folders (searched to the bottom; hidden files are left out) and patterns.
 
     A folder's files are named `<folder>/<path inside it>`, a file by its own name. A file named on its own is taken
-    whatever its suffix.
-    Raises: DataError if a path does not exist or a folder holds neither videos nor images.
+    whatever its suffix. A path that does not exist may be a pattern: `*`, `?`, `[…]` and `**` as a shell has them (of
+    what matches, media alone are taken), or `%05d` for the numbers of an image sequence.
+
+    Images are pictures, each for itself, however they are named: the names of a camera's photos look like those of a
+    clip's frames, and no file says at which rate frames were taken. They are a clip where a person gives the rate.
+
+    Args:
+        sequence_fps: images in one folder whose names differ in their last number alone are the frames of a clip,
+            so many a second; a number left out is a frame left out.
+    Raises: DataError if a path does not exist, a folder or pattern holds neither videos nor images, or a `%d` pattern
+        comes without a rate.
     """
     files: list[tuple[str, Path]] = []
     ignored: Counter[str] = Counter()
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
-            media = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
-            others = Counter(p.suffix.lower() or p.name for p in inside if p not in set(media))
-            if not media:
-                listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-                found = f"only other files ({listed})" if others else "no file"
-                raise DataError(path, "a folder with videos or images", found, "Check the path")
-            files += [(f"{path.resolve().name}/{p.relative_to(path).as_posix()}", p) for p in media]
-            ignored += others
+            files += _inside(path, ignored)
         elif path.is_file():
             files.append((path.name, path))
+        elif sequences.NUMBER.search(path.name):
+            files += [(one.name, one) for one in sequences.matching(path, sequence_fps)]
+        elif glob.has_magic(str(path)):
+            files += _matching(path, ignored)
         else:
             raise DataError(path, "a video, an image or a folder of them", "no such path", "Check the path")
+    unique = _unique(files)
+    runs = sequences.runs({name: path for name, path in unique.items() if path.suffix.lower() in IMAGE_SUFFIXES})
     tasks: list[Task] = []
     problems: list[Problem] = []
-    for name, path in sorted(_unique(files).items()):
+    if sequence_fps is not None:
+        for run in runs:
+            unique = {name: path for name, path in unique.items() if path not in set(run.files)}
+        unique |= {run.name: run.files[0] for run in runs}
+    by_name = {run.name: run for run in runs}
+    for name, path in sorted(unique.items()):
         try:
-            tasks.append(_file_task(len(tasks), name, path))
+            if name in by_name and sequence_fps is not None:
+                tasks.append(_sequence_task(len(tasks), by_name[name], sequence_fps))
+            else:
+                tasks.append(_file_task(len(tasks), name, path))
         except RepsetError as error:
             problems.append(Problem(name, str(error)))
-    return Found(tuple(tasks), tuple(problems), dict(sorted(ignored.items())))
+    hints = () if sequence_fps is not None else tuple(run.hint() for run in runs if run.like_frames())
+    return Found(tuple(tasks), tuple(problems), dict(sorted(ignored.items())), hints)
+
+
+def _inside(folder: Path, ignored: Counter[str]) -> list[tuple[str, Path]]:
+    files, others = _listing(folder)
+    if not files:
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        found = f"only other files ({listed})" if others else "no file"
+        raise DataError(folder, "a folder with videos or images", found, "Check the path")
+    ignored.update(others)
+    return files
+
+
+def _matching(pattern: Path, ignored: Counter[str]) -> list[tuple[str, Path]]:
+    """Files that a pattern matches, and what lies in folders that it matches."""
+    matches = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207
+    media, others = _media([path for path in matches if path.is_file()])
+    files = [(path.name, path) for path in media]
+    for folder in (path for path in matches if path.is_dir() and "**" not in pattern.parts):
+        found, more = _listing(folder)
+        files += found
+        others.update(more)
+    if not files:
+        raise DataError(pattern, "a pattern that matches videos or images", "no match", "Check the path")
+    ignored.update(others)
+    return files
+
+
+def _listing(folder: Path) -> tuple[list[tuple[str, Path]], Counter[str]]:
+    """Named media of a folder, to the bottom, and how many other files, by suffix."""
+    inside = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
+    media, others = _media(inside)
+    return [(f"{folder.resolve().name}/{p.relative_to(folder).as_posix()}", p) for p in media], others
+
+
+def _media(files: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
+    """Those with a suffix of videos or images, and how many others, by suffix."""
+    media = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
+    return media, Counter(path.suffix.lower() or path.name for path in files if path not in set(media))
 
 
 def _hidden(path: Path) -> bool:
@@ -128,7 +189,14 @@ def _file_task(number: int, name: str, path: Path) -> Task:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return Task(number, name, name, "image", path, None, 1, ())
     info = probe_video(path)
-    return Task(number, name, name, "video", path, None, info.frames, None)
+    return Task(number, name, name, "video", path, info.fps or None, info.frames, None)
+
+
+def _sequence_task(number: int, run: sequences.Run, fps: float) -> Task:
+    if len(set(run.numbers)) < len(run.numbers):
+        twice = next(a for a, b in pairwise(run.numbers) if a == b)
+        raise DataError(run.name, "one image a number", f"two of number {twice}", "Rename or remove one")
+    return Task(number, run.name, run.name, "sequence", run.files[0].parent, fps, len(run.files), None, files=run.files)
 
 
 def source_tasks(index: Path) -> list[Task]:

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 import repset
 from repset.autolabel.inputs import Problem, Task, find_media, source_tasks
+from repset.autolabel.people import DEFAULT, Rule
+from repset.autolabel.pictures import FOLDERS
 from repset.autolabel.pool import Progress, run_tasks
 from repset.autolabel.pose import cache_folder, mediapipe_version, model_sha256
 from repset.autolabel.recognise import recogniser
@@ -30,7 +32,7 @@ Watch = Callable[[int, int], Progress | None]
 
 OUTPUTS = frozenset(
     f"{name}.parquet" for name in ("poses", "angles", "reps", "form", "sets")
-) | {"summary.csv", "job.json", "report.json", "overlay"}  # fmt: skip
+) | {"summary.csv", "job.json", "report.json", *FOLDERS}  # fmt: skip
 """Everything a job writes."""
 
 
@@ -56,6 +58,11 @@ def label_files(
     *,
     exercise: str = "auto",
     overlay: bool = False,
+    plot: bool = False,
+    frames: bool = False,
+    person: Rule = DEFAULT,
+    fps: float | None = None,
+    sequence_fps: float | None = None,
     jobs: int | None = None,
     on_error: OnError = "fail",
     watch: Watch | None = None,
@@ -63,10 +70,14 @@ def label_files(
     """Poses, angles, repetitions and form verdicts of anyone's videos and images.
 
     Args:
-        paths: files and folders (searched to the bottom).
-        out: folder for the tables, summary.csv, job.json (and overlay/); replaced when it is an earlier job's.
+        paths: files, folders (searched to the bottom) and patterns (repset.autolabel.inputs.find_media).
+        out: folder for the tables, summary.csv, job.json (and the pictures); replaced when it is an earlier job's.
         exercise: canonical name or alias of what is done in every video, or `auto`: recognise it.
-        overlay: also write each video with its labels drawn in.
+        overlay, plot, frames: also write each video with its labels drawn in, an angle chart of each set, and the turn
+            of each repetition sorted by verdict (repset.autolabel.pictures).
+        person: whom to follow where several are in view (repset.autolabel.people.RULES).
+        fps: label only so many frames a second; times stay true, frames are numbered as labelled. None: every frame.
+        sequence_fps: numbered images in one folder are clips of this rate; None: pictures.
         jobs: processes; None: one a core.
         on_error: a file that cannot be read stops the job, or becomes a row with status `error`. A file that is no
             video stops it at once; one that breaks off stops it after the others are done, so that a second run
@@ -76,10 +87,11 @@ def label_files(
     begun = time.monotonic()
     given = _exercise(exercise)
     _check_out(out)
-    found = find_media(paths)
+    found = find_media(paths, sequence_fps)
     if found.problems and on_error == "fail":
         raise RepsetError(_sentence(found.problems))
-    options = _options(params, given, _cache(), overlay, jobs, len(found.tasks))
+    options = _options(params, given, _cache(), jobs, len(found.tasks))
+    options = replace(options, overlay=overlay, plot=plot, frames=frames, person=person, keep_fps=fps)
     about = _about(options, found.tasks)
     with atomic_folder(out) as folder:
         outcomes = _run(list(found.tasks), options, folder, jobs, on_error, watch)
@@ -87,13 +99,13 @@ def label_files(
         summary = sorted([row for o in outcomes for row in o.summary] + lost, key=lambda row: str(row["media"]))
         _write(folder, outcomes, summary)
         wall_s = time.monotonic() - begun
-        frames = sum(outcome.frames for outcome in outcomes)
         about |= _counts(outcomes, summary) | {
             "cached": sum(outcome.cached for outcome in outcomes),
             "ignored": found.ignored,
+            "hints": list(found.hints),
             "jobs": jobs or _cores(),
             "wall_s": round(wall_s, 2),
-            "frames_per_s": round(frames / wall_s, 1),
+            "frames_per_s": round(sum(outcome.frames for outcome in outcomes) / wall_s, 1),
         }
         write_json(folder / "job.json", about)
     return Report(out, about, summary)
@@ -117,7 +129,7 @@ def label_source(
     tasks = source_tasks(index)
     if not tasks:
         raise DataError(index / "samples.parquet", "samples to label", "none", f"Run: repset index {source}")
-    options = _options(params, None, project.cache / "cache" / "poses", False, jobs, len(tasks))
+    options = _options(params, None, project.cache / "cache" / "poses", jobs, len(tasks))
     about = {"source": source} | _about(options, tasks)
     with atomic_folder(out) as folder:
         outcomes = _run(tasks, options, folder, jobs, on_error, watch)
@@ -160,12 +172,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _options(
-    params: AutolabelParams, exercise: str | None, cache: Path, overlay: bool, jobs: int | None, tasks: int
-) -> Options:
+def _options(params: AutolabelParams, exercise: str | None, cache: Path, jobs: int | None, tasks: int) -> Options:
     # Fewer clips than cores: the idle cores decode ahead.
     spare = max(1, min(4, _cores() // max(1, min(jobs or _cores(), tasks))))
-    return Options(exercise, params.rule_set, params.model, params.min_visibility, cache, spare, overlay)
+    return Options(exercise, params.rule_set, params.model, params.min_visibility, cache, spare)
 
 
 def _about(options: Options, tasks: Sequence[Task]) -> dict[str, Any]:
@@ -179,6 +189,8 @@ def _about(options: Options, tasks: Sequence[Task]) -> dict[str, Any]:
         "rules": options.rules,
         "rules_sha256": load_rules(options.rules).sha256,
         "min_visibility": options.min_visibility,
+        "fps": options.keep_fps,
+        "person": options.person,
         "exercise": options.exercise or "auto",
         "exercise_model_sha256": recogniser().sha256 if names_exercises else None,
     }
@@ -188,13 +200,20 @@ def _run(
     tasks: list[Task], options: Options, folder: Path, jobs: int | None, on_error: OnError, watch: Watch | None
 ) -> list[Outcome]:
     """Outcomes in the order of the tasks. Raises: RepsetError under `fail`, once all others are done."""
-    progress = watch(sum(task.frames for task in tasks), len(tasks)) if watch is not None else None
+    frames = sum(_labelled(task, options.keep_fps) for task in tasks)
+    progress = watch(frames, len(tasks)) if watch is not None else None
     outcomes = list(run_tasks(tasks, options, folder, jobs or _cores(), progress)) if tasks else []
     outcomes.sort(key=lambda outcome: outcome.task.number)
     problems = [Problem(outcome.task.media, outcome.error) for outcome in outcomes if outcome.error]
     if problems and on_error == "fail":
         raise RepsetError(_sentence(problems))
     return outcomes
+
+
+def _labelled(task: Task, keep_fps: float | None) -> int:
+    """About how many of a task's frames are labelled."""
+    share = min(1.0, keep_fps / task.fps) if keep_fps is not None and task.fps else 1.0
+    return round(task.frames * share)
 
 
 def _sentence(problems: Sequence[Problem]) -> str:
@@ -229,5 +248,6 @@ def _counts(outcomes: Sequence[Outcome], summary: Sequence[dict[str, Any]]) -> d
         "sets": sum(row["set"] is not None for row in summary),
         "reps": sum(int(row["reps"] or 0) for row in summary),
         "status": dict(sorted(Counter(media.values()).items())),
+        "several_people": [outcome.people for outcome in outcomes if outcome.people is not None],
         "errors": [{"media": row["media"], "reason": row["reason"]} for row in summary if row["status"] == "error"],
     }

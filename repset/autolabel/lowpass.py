@@ -58,4 +58,4 @@ def _once(x: Doubles, f: Biquad) -> Doubles:
         row -= a1 * last
         row -= a2 * older
         older, last = last, row
-    return y
+    return np.asarray(y)

@@ -11,8 +11,10 @@ import importlib.util
 import os
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +22,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from repset.autolabel.people import DEFAULT, MAX_PEOPLE, Crowd, Joints, Rule, blinkers, body, close, distinct
 from repset.errors import DataError, RepsetError
 from repset.landmarks import BLAZEPOSE_33
 from repset.records import atomic_path, sha256_bytes, sha256_file
@@ -38,6 +40,8 @@ STEP_MS = 1000 / 30
 legacy API stamped the frames of a file so. Seen on the published BlazePose output of a 5 frames/s clip: mean distance
 4.9 px so, 5.9 px with the true times. And poses depend on the images alone: a clip played faster has the same ones."""
 
+LOOK_FRAMES = 10
+"""How often the colours of the person followed are looked at."""
 _NORMALISATION = {"pose_detector.tflite": (127.5, 127.5), "pose_landmarks_detector.tflite": (0.0, 255.0)}  # mean, std
 
 
@@ -147,9 +151,9 @@ def _import_mediapipe() -> Any:
 
 
 class _Landmarker:
-    """One MediaPipe landmarker. In video mode it follows a person, so it must see one clip only."""
+    """One MediaPipe landmarker. In video mode it follows people, so it must see one clip only."""
 
-    def __init__(self, model: str, video: bool) -> None:
+    def __init__(self, model: str, video: bool, people: int) -> None:
         bundle = model_bundle(model)
         mediapipe = _import_mediapipe()
         with quiet():
@@ -158,34 +162,36 @@ class _Landmarker:
             # OpenCV's own threads only contend with the other clips' processes.
             cv2.setNumThreads(1)
             mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
-            options = vision.PoseLandmarkerOptions(BaseOptions(model_asset_path=str(bundle)), running_mode=mode)
+            options = vision.PoseLandmarkerOptions(
+                BaseOptions(model_asset_path=str(bundle)), running_mode=mode, num_poses=people
+            )
             self._landmarker = vision.PoseLandmarker.create_from_options(options)
         self._image, self._srgb = mediapipe.Image, mediapipe.ImageFormat.SRGB
         self._video, self._frames, self._found = video, 0, False
 
-    def __call__(self, rgb: Image) -> npt.NDArray[np.float32] | None:
-        """Joints of the most confident person: (33, 6) x y visibility X Y Z (pixels, 0..1, metres), or None."""
+    def __call__(self, rgb: Image) -> list[Joints]:
+        """Joints of everyone found: (33, 6) x y visibility X Y Z (pixels, 0..1, metres) each."""
         if self._found:  # the landmark network's last remark comes with the first person found
             return self._detect(rgb)
         with quiet():
             return self._detect(rgb)
 
-    def _detect(self, rgb: Image) -> npt.NDArray[np.float32] | None:
+    def _detect(self, rgb: Image) -> list[Joints]:
         image = self._image(image_format=self._srgb, data=np.ascontiguousarray(rgb))
         if self._video:
             result: Any = self._landmarker.detect_for_video(image, round(self._frames * STEP_MS))
             self._frames += 1
         else:
             result = self._landmarker.detect(image)
-        if not result.pose_landmarks:
-            return None
-        self._found = True
+        self._found = self._found or bool(result.pose_landmarks)
         height, width = rgb.shape[:2]
-        flat, world = result.pose_landmarks[0], result.pose_world_landmarks[0]
-        return np.array(
-            [(p.x * width, p.y * height, p.visibility, w.x, w.y, w.z) for p, w in zip(flat, world, strict=True)],
-            np.float32,
-        )
+        return [
+            np.array(
+                [(p.x * width, p.y * height, p.visibility, w.x, w.y, w.z) for p, w in zip(flat, world, strict=True)],
+                np.float32,
+            )
+            for flat, world in zip(result.pose_landmarks, result.pose_world_landmarks, strict=True)
+        ]
 
     def close(self) -> None:
         """Free the networks."""
@@ -193,57 +199,171 @@ class _Landmarker:
             self._landmarker.close()
 
 
+@cache
+def _everyone(model: str) -> _Landmarker:
+    """Finds all people of one picture. Loading the networks costs ten pictures, and in image mode nothing is carried
+    over: kept for the process."""
+    return _Landmarker(model, video=False, people=MAX_PEOPLE)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One person of a clip, and who else was there.
+
+    Attributes:
+        track: skeleton blazepose_33, pixels, visibility 0..1, xyz_m in metres from the mid-hip (y down); a frame
+            without the person is NaN throughout. MediaPipe also places joints that it cannot see and joints outside
+            the image: their visibility is low.
+        people: the most in view at once, or in turn; 0 where nobody was found.
+        begin: box (left, top, right, bottom, pixels) and seconds at which the person was first followed, or None.
+        others: frames in which someone else was followed for a while and that were left out.
+    """
+
+    track: PoseTrack
+    people: int
+    begin: tuple[tuple[float, ...], float] | None
+    others: int
+
+
 def estimate(frames: Iterable[tuple[float, Image]], model: str = "full", *, rgb: bool = False) -> PoseTrack:
-    """The most prominent person of one clip, followed from frame to frame; frames are taken one at a time.
+    """The track that `follow` gives under the default rule."""
+    return follow(frames, model, rgb=rgb).track
+
+
+def follow(
+    frames: Iterable[tuple[float, Image]], model: str = "full", *, rgb: bool = False, rule: Rule = DEFAULT
+) -> Followed:
+    """One person of one clip, followed from frame to frame; frames are taken one at a time.
+
+    MediaPipe follows one person by itself and looks for people only where it has nobody: at the start and after a
+    loss. There everyone is looked for, one is chosen, and MediaPipe begins anew with that one. A clip of one person
+    costs one more inference in all. Under `tracked` everyone (at most MAX_PEOPLE) is followed all the time, which
+    takes up to MAX_PEOPLE times as long, and the one seen longest is kept.
 
     Args:
         frames: (seconds from the first frame, image (H, W, 3) uint8), times strictly increasing; all of one size.
         model: lite | full | heavy | path of a `.task` bundle.
         rgb: the images are RGB (as `read_video` gives them when asked), not BGR.
-    Returns: skeleton blazepose_33, pixels, visibility 0..1, xyz_m in metres from the mid-hip (y down); a frame
-        without a person is NaN throughout. MediaPipe also places joints that it cannot see and joints outside the
-        image: their visibility is low.
+        rule: see repset.autolabel.people.RULES.
     """
-    landmarker = _Landmarker(model, video=True)
     times: list[float] = []
-    found: list[npt.NDArray[np.float32] | None] = []
     size = (0, 0)
+    seeker = _Seeker(model, rule)
     try:
         for time_s, image in frames:
             size = (image.shape[1], image.shape[0])
-            found.append(landmarker(image if rgb else _rgb(image)))
+            seeker.add(time_s, image if rgb else _rgb(image))
             times.append(time_s)
     finally:
-        landmarker.close()
-    return _track(times, found, size)
+        seeker.close()
+    return seeker.result(times, size)
 
 
 def estimate_image(image: Image, model: str = "full") -> PoseTrack:
-    """The most prominent person of one picture, with no memory of others: a track of one frame at 0 s.
+    """The track that `follow_image` gives under the default rule."""
+    return follow_image(image, model).track
+
+
+def follow_image(image: Image, model: str = "full", rule: Rule = DEFAULT) -> Followed:
+    """One person of one picture, with no memory of others: a track of one frame at 0 s.
 
     Args:
         image: (H, W, 3) uint8, BGR.
+        rule: largest or centre (tracked, of a single picture: largest).
     """
-    joints = _image_landmarker(model)(_rgb(image))
-    return _track([0.0], [joints], (image.shape[1], image.shape[0]))
+    rgb = _rgb(image)
+    crowd = Crowd(rule)
+    crowd.look(rgb)
+    found = _everyone(model)(rgb)
+    bodies = [body(joints, rgb) for joints in found]
+    kept = distinct(bodies)
+    chosen = crowd.choose([bodies[k] for k in kept], 0.0)
+    row = {} if chosen is None else {crowd.follow(bodies[kept[chosen]], 0.0): found[kept[chosen]]}
+    return _followed([0.0], [row], (image.shape[1], image.shape[0]), crowd)
+
+
+class _Seeker:
+    """The landmarkers of one clip, and the people they follow."""
+
+    def __init__(self, model: str, rule: Rule) -> None:
+        self._model, self._all = model, rule == "tracked"
+        self._tracker = _Landmarker(model, video=True, people=MAX_PEOPLE if self._all else 1)
+        self._crowd = Crowd(rule)
+        self._tracking = False
+        self.rows: list[dict[int, Joints]] = []
+
+    def add(self, time_s: float, rgb: Image) -> None:
+        """The next frame."""
+        self._crowd.look(rgb)
+        if self._all:
+            everyone = self._tracker(rgb)
+            numbers = self._crowd.sort([body(joints, rgb) for joints in everyone], time_s)
+            self.rows.append(dict(zip(numbers, everyone, strict=True)))
+            return
+        joints = self._track(rgb) if self._tracking else None
+        if joints is None and not self._tracking:
+            joints = self._find(rgb, time_s)
+        self._tracking = joints is not None
+        if joints is None:
+            self.rows.append({})
+        else:
+            look = len(self.rows) % LOOK_FRAMES == 0 or not self._crowd.people
+            self.rows.append({self._crowd.follow(body(joints, rgb if look else None), time_s): joints})
+
+    def _track(self, rgb: Image) -> Joints | None:
+        """Let MediaPipe follow; None where it lost the person or went over to another."""
+        found = self._tracker(rgb)
+        if not found or self._crowd.people < 2:
+            return found[0] if found else None
+        look = len(self.rows) % LOOK_FRAMES == 0
+        if self._crowd.holds(body(found[0], rgb if look else None)):
+            return found[0]
+        self._forget(rgb)
+        self._tracking = False
+        return None
+
+    def _find(self, rgb: Image, time_s: float) -> Joints | None:
+        """Look for everyone, choose one, and let MediaPipe begin with that one."""
+        found = _everyone(self._model)(rgb)
+        bodies = [body(joints, rgb) for joints in found]
+        bodies = [bodies[k] for k in distinct(bodies)]
+        chosen = self._crowd.choose(bodies, time_s)
+        if chosen is None:
+            return None
+        begun = self._tracker(rgb if len(bodies) == 1 else blinkers(rgb, bodies[chosen].box_px))
+        if begun and len(bodies) > 1 and not close(body(begun[0]), bodies[chosen]):
+            self._forget(rgb)
+            return None
+        return begun[0] if begun else None
+
+    def _forget(self, rgb: Image) -> None:
+        """MediaPipe follows whom it has until they are gone: show it nothing."""
+        self._tracker(np.zeros_like(rgb))
+
+    def close(self) -> None:
+        """Free the networks."""
+        self._tracker.close()
+
+    def result(self, times: list[float], size: tuple[int, int]) -> Followed:
+        """What came of the clip."""
+        return _followed(times, self.rows, size, self._crowd)
+
+
+def _followed(times: list[float], rows: list[dict[int, Joints]], size: tuple[int, int], crowd: Crowd) -> Followed:
+    kept = crowd.kept(Counter(number for row in rows for number in row))
+    joints = np.full((len(times), JOINTS, 6), np.nan, np.float32)
+    others = 0
+    for frame, row in enumerate(rows):
+        mine = [number for number in row if number in kept]
+        if mine:
+            joints[frame] = row[mine[0]]
+        others += bool(row) and not mine
+    track = PoseTrack(
+        SKELETON, np.array(times, np.float64), joints[..., :2].copy(), joints[..., 2].copy(), *size,
+        xyz_m=joints[..., 3:].copy(),
+    )  # fmt: skip
+    return Followed(track, crowd.people, crowd.first[min(kept)] if kept else None, others)
 
 
 def _rgb(image: Image) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-@cache
-def _image_landmarker(model: str) -> _Landmarker:
-    """Loading the networks costs ten pictures, and in image mode nothing is carried over: kept for the process."""
-    return _Landmarker(model, video=False)
-
-
-def _track(times: list[float], found: list[npt.NDArray[np.float32] | None], size: tuple[int, int]) -> PoseTrack:
-    joints = np.full((len(times), JOINTS, 6), np.nan, np.float32)
-    for frame, values in enumerate(found):
-        if values is not None:
-            joints[frame] = values
-    return PoseTrack(
-        SKELETON, np.array(times, np.float64), joints[..., :2].copy(), joints[..., 2].copy(), *size,
-        xyz_m=joints[..., 3:].copy(),
-    )  # fmt: skip

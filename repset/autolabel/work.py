@@ -10,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from repset.autolabel.cache import pose_key, read_track, write_track
+from repset.autolabel.cache import pose_key, read_followed, write_followed
 from repset.autolabel.inputs import Task
-from repset.autolabel.pose import estimate, estimate_image
+from repset.autolabel.people import DEFAULT, Rule
+from repset.autolabel.pose import Followed, follow, follow_image
 from repset.autolabel.ruleset import RuleSet, load_rules
-from repset.errors import RepsetError
+from repset.autolabel.sequences import read_sequence
+from repset.errors import DataError, RepsetError
 from repset.exercises import NONE
 from repset.landmarks import SKELETONS, JointState
 from repset.records import pose_table, read_table, sha256_bytes, sha256_file, write_table
 from repset.schema import PoseTrack, Stretch
-from repset.video import FrameStore, Image, decode_image, read_video, write_video
+from repset.video import FrameStore, Image, read_picture, read_video
 
 if TYPE_CHECKING:
     from repset.autolabel.label import TrackLabels
@@ -41,7 +43,9 @@ class Options:
         min_visibility: a joint below it is unknown.
         cache: folder of cached poses.
         threads: of each video decoder.
-        overlay: also write each video with its labels drawn in.
+        overlay, plot, frames: also write these pictures (repset.autolabel.pictures).
+        person: whom to follow where there are several.
+        keep_fps: label only so many frames a second; None: all.
     """
 
     exercise: str | None
@@ -51,6 +55,10 @@ class Options:
     cache: Path
     threads: int = 1
     overlay: bool = False
+    plot: bool = False
+    frames: bool = False
+    person: Rule = DEFAULT
+    keep_fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Outcome:
         sets, reps, form: rows of these tables.
         summary: rows of summary.csv.
         error: the sentence, where the input could not be read.
+        people: where there were several: how many, and who was followed.
     """
 
     task: Task
@@ -73,44 +82,63 @@ class Outcome:
     form: list[dict[str, Any]] = field(default_factory=list)
     summary: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
+    people: dict[str, Any] | None = None
 
 
 def run_task(task: Task, options: Options, folder: Path, tick: Tick) -> Outcome:
-    """Label one task and write its pieces: `folder/parts/<number>.poses.parquet`, `.angles.parquet`, overlay.
+    """Label one task and write its pieces: `folder/parts/<number>.poses.parquet`, `.angles.parquet`, pictures.
 
     A fault of the input becomes an outcome with its sentence; any other exception is a bug and passes.
     """
     try:
-        track, cached = poses_of(task, options, tick)
-        return _label(task, options, folder, track, cached)
+        found, cached = poses_of(task, options, tick)
+        return _label(task, options, folder, found, cached)
     except RepsetError as error:
         row = summary_row(task.media, status="error", reason=str(error))
         return Outcome(task, summary=[row], error=str(error))
 
 
-def poses_of(task: Task, options: Options, tick: Tick) -> tuple[PoseTrack, bool]:
-    """The track of a task and whether it was at hand already.
+def poses_of(task: Task, options: Options, tick: Tick) -> tuple[Followed, bool]:
+    """The person of a task, and whether the poses were at hand already.
 
     Raises: DataError if the media cannot be read.
     """
     if task.kind == "poses":
         track = indexed_poses(task)
         tick(len(track.time_s))
-        return track, False
-    key = pose_key(_content(task), options.model, f"{task.kind} {task.fps or 0:.6g}")
-    if (stored := read_track(options.cache, key)) is not None:
-        tick(len(stored.time_s))
+        return Followed(track, 1, None, 0), False
+    rate = task.fps if task.kind in ("clip", "sequence") else None
+    key = pose_key(_content(task), options.model, f"{task.kind} {rate} {options.keep_fps} {options.person}")
+    if (stored := read_followed(options.cache, key)) is not None:
+        tick(len(stored.track.time_s))
         return stored, True
     if task.kind in ("image", "photo"):
-        track = estimate_image(_picture(task), options.model)
+        found = follow_image(_picture(task), options.model, options.person)
         tick(1)
-    elif task.kind == "clip":
-        track = estimate(_ticking(_indexed_frames(task), tick), options.model)
     else:
-        frames = read_video(task.path, rgb=True, threads=options.threads)
-        track = estimate(_ticking(frames, tick), options.model, rgb=True)
-    write_track(options.cache, key, track)
-    return track, False
+        rgb = task.kind == "video"
+        found = follow(_ticking(frames_of(task, options, rgb=rgb), tick), options.model, rgb=rgb, rule=options.person)
+    write_followed(options.cache, key, found)
+    return found, False
+
+
+def frames_of(task: Task, options: Options, *, rgb: bool = False) -> Iterator[tuple[float, Image]]:
+    """The frames of a clip that are labelled, in order, one at a time: (seconds from the first, image).
+
+    Args:
+        rgb: of a video: RGB in place of BGR.
+    Raises: DataError if the media cannot be read.
+    """
+    if task.kind == "video":
+        yield from read_video(task.path, rgb=rgb, threads=options.threads, fps=options.keep_fps)
+        return
+    assert task.fps is not None
+    assert not rgb
+    if task.kind == "sequence":
+        yield from read_sequence(task.files, task.fps, options.keep_fps)
+        return
+    for number, image in enumerate(_store(task.path).clip(task.sample_id)):
+        yield number / task.fps, image
 
 
 def indexed_poses(task: Task) -> PoseTrack:
@@ -156,9 +184,10 @@ SUMMARY = (
 """Columns of summary.csv: one row a set; a clip without one has a single row."""
 
 
-def _label(task: Task, options: Options, folder: Path, track: PoseTrack, cached: bool) -> Outcome:
-    from repset.autolabel.label import label_track  # imports scipy.signal, a second that only the workers need pay
+def _label(task: Task, options: Options, folder: Path, found: Followed, cached: bool) -> Outcome:
+    from repset.autolabel.label import label_track
 
+    track = found.track
     stretches = _stretches(task, options, track)
     labels = label_track(task.sample_id, track, stretches, _rules(options.rules), options.min_visibility)
     parts = folder / "parts"
@@ -169,14 +198,30 @@ def _label(task: Task, options: Options, folder: Path, track: PoseTrack, cached:
         )  # fmt: skip
         write_table(parts / f"{task.number}.poses.parquet", "poses", poses)
     write_table(parts / f"{task.number}.angles.parquet", "angles", labels.angles)
-    if options.overlay and task.kind == "video":
-        _write_overlay(task, options, folder, track, labels)
+    if (options.overlay or options.plot or options.frames) and task.kind in ("video", "sequence", "image"):
+        _write_pictures(task, options, folder, track, labels)
     return Outcome(
-        task, len(track.time_s), cached, labels.sets, labels.reps, labels.form, _summarise(task, track, labels)
-    )
+        task, len(track.time_s), cached, labels.sets, labels.reps, labels.form, _summarise(task, track, labels),
+        people=_people(task, found),
+    )  # fmt: skip
+
+
+def _people(task: Task, found: Followed) -> dict[str, Any] | None:
+    if found.people < 2 or found.begin is None:
+        return None
+    box, time_s = found.begin
+    return {
+        "media": task.media,
+        "people": found.people,
+        "first_followed_s": round(time_s, 3),
+        "first_box_px": [round(edge) for edge in box],
+        "frames_of_others": found.others,
+    }
 
 
 def _stretches(task: Task, options: Options, track: PoseTrack) -> Sequence[Stretch]:
+    if task.kind == "image" and options.exercise is not None and _rules(options.rules).kind == "frame":
+        return [Stretch(0, 1, options.exercise, None, "given")]  # one frame can be held to a frame rule
     if task.stretches is not None:
         return task.stretches
     if options.exercise is not None:
@@ -238,16 +283,18 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _write_overlay(task: Task, options: Options, folder: Path, track: PoseTrack, labels: "TrackLabels") -> None:
-    from repset.draw import overlay_frames
+def _write_pictures(task: Task, options: Options, folder: Path, track: PoseTrack, labels: "TrackLabels") -> None:
+    from repset.autolabel.pictures import Labelled, write_pictures, write_plots
 
-    name = task.media if task.media.lower().endswith(".mp4") else f"{task.media}.mp4"
-    images = (image for _, image in read_video(task.path, threads=options.threads))
-    exercise = next((row["exercise"] for row in labels.sets), "")
-    drawn = overlay_frames(
-        images, track, labels.reps, labels.form, exercise, min_visibility=options.min_visibility
-    )  # fmt: skip
-    write_video(folder / "overlay" / name, drawn, track.fps if len(track.time_s) > 1 else 25.0)
+    still = task.kind == "image"
+    rules = _rules(options.rules)
+    item = Labelled(task.media, still, track, labels, rules, options.exercise or "", options.min_visibility)
+    if options.plot:
+        write_plots(folder, item)
+    if options.overlay or options.frames:
+        images = [_picture(task)] if still else (image for _, image in frames_of(task, options))
+        fps = track.fps if len(track.time_s) > 1 else 25.0
+        write_pictures(folder, item, images, overlay=options.overlay, frames=options.frames, fps=fps)
 
 
 def _ticking(frames: Iterable[tuple[float, Image]], tick: Tick) -> Iterator[tuple[float, Image]]:
@@ -262,23 +309,23 @@ def _ticking(frames: Iterable[tuple[float, Image]], tick: Tick) -> Iterator[tupl
 
 
 def _content(task: Task) -> str:
-    if task.kind in ("video", "image"):
-        return sha256_file(task.path)
+    if task.kind in ("video", "image", "sequence"):
+        try:
+            hashes = [sha256_file(path) for path in task.files or (task.path,)]
+        except OSError as error:
+            found = str(error.strerror).lower()
+            raise DataError(error.filename, "a readable file", found, "Check the path and its permissions") from error
+        numbers = "\n".join(path.name for path in task.files)
+        return hashes[0] if task.kind != "sequence" else sha256_bytes("\n".join([numbers, *hashes]).encode())
     rows = _store(task.path).rows(task.sample_id)
     return sha256_bytes("\n".join(row["sha256"] for row in rows[: 1 if task.kind == "photo" else None]).encode())
 
 
 def _picture(task: Task) -> Image:
     if task.kind == "image":
-        return decode_image(task.path.read_bytes(), task.path, "Check that it opens, or leave it out")
+        return read_picture(task.path)
     store = _store(task.path)
     return store.image(store.rows(task.sample_id)[0])
-
-
-def _indexed_frames(task: Task) -> Iterator[tuple[float, Image]]:
-    assert task.fps is not None
-    for number, image in enumerate(_store(task.path).clip(task.sample_id)):
-        yield number / task.fps, image
 
 
 @cache
