@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 from repset.errors import DataError, MissingExtraError
 
@@ -83,7 +83,8 @@ class Server:
         try:
             # The SDK's own methods copy every number of a mask through pydantic, twice the time of the import itself;
             # its transport, which knows the keys and renews them, takes bytes.
-            self._http = LabelStudio(base_url=self.url, api_key=key, timeout=timeout_s)._client_wrapper.httpx_client
+            client: Any = LabelStudio(base_url=self.url, api_key=key, timeout=timeout_s)  # type: ignore[no-untyped-call]
+            self._http = client._client_wrapper.httpx_client
         except ApiError as error:
             raise self._refused(error.status_code or 401) from error
 
@@ -99,8 +100,7 @@ class Server:
 
     def find_project(self, title: str) -> int | None:
         """The project of this title, None where there is none. Raises: ServerError if there are several."""
-        query = urlencode({"title": title, "page_size": PAGE})
-        found = self._list(self._read(f"api/projects/?{query}"), "results")
+        found = self._list(self._read("api/projects/", title=title, page_size=PAGE), "results")
         ids = [int(row["id"]) for row in found if row.get("title") == title]
         if len(ids) > 1:
             todo = "Rename or delete all but one on the server"
@@ -125,7 +125,7 @@ class Server:
 
     def serve_files(self, project: int, path: str, title: str) -> None:
         """Let the server serve files under `path` (on its own machine) to this project, without copying them."""
-        storages = self._read(f"api/storages/localfiles/?project={project}")
+        storages = self._read("api/storages/localfiles/", project=project)
         known = storages if isinstance(storages, list) else self._list(storages, "results")
         if any(isinstance(row, dict) and row.get("path") == path for row in known):
             return
@@ -137,9 +137,8 @@ class Server:
         include = "id,data,meta,total_annotations,cancelled_annotations,total_predictions,drafts"
         found: dict[int, ServerTask] = {}
         for page in range(1, 1_000_000):
-            query = urlencode({"project": project, "fields": "task_only", "include": include, "page_size": PAGE,
-                               "page": page, "ordering": "id"})  # fmt: skip
-            answer = self._read(f"api/tasks/?{query}")
+            answer = self._read("api/tasks/", project=project, fields="task_only", include=include, ordering="id",
+                                page_size=PAGE, page=page)  # fmt: skip
             for row in self._list(answer, "tasks"):
                 found[int(row["id"])] = ServerTask(
                     int(row["id"]),
@@ -155,7 +154,7 @@ class Server:
 
     def add_tasks(self, project: int, body: bytes) -> None:
         """Import tasks (JSON list). After an error some of them may stand there: look before sending again."""
-        answer = self._send("POST", f"api/projects/{project}/import?return_task_ids=false", body)
+        answer = self._send("POST", f"api/projects/{project}/import", body)
         if not isinstance(answer, dict) or not isinstance(answer.get("task_count"), int):
             raise self._odd("the number of tasks imported", answer)
 
@@ -169,7 +168,7 @@ class Server:
 
     def predictions(self, task: int) -> list[Json]:
         """Every prediction of a task, with its regions."""
-        answer = self._read(f"api/predictions/?task={task}")
+        answer = self._read("api/predictions/", task=task)
         return self._dicts(answer if isinstance(answer, list) else self._list(answer, "results"))
 
     def replace_predictions(self, task: int, prediction: Json | None) -> None:
@@ -183,8 +182,8 @@ class Server:
         """Tasks with their annotations, drafts and what was shown, a hundred a request."""
         for start in range(0, len(ids), EXPORT):
             some = ids[start : start + EXPORT]
-            query = urlencode([("exportType", "JSON"), ("download_all_tasks", "true"), *(("ids[]", i) for i in some)])
-            yield from self._dicts(self._read(f"api/projects/{project}/export?{query}"))
+            asked = {"exportType": "JSON", "download_all_tasks": "true", "ids[]": list(some)}
+            yield from self._dicts(self._read(f"api/projects/{project}/export", **asked))
 
     def users(self) -> dict[int, str]:
         """Number → e-mail address of everyone on the server."""
@@ -192,27 +191,27 @@ class Server:
         rows = answer if isinstance(answer, list) else self._list(answer, "results")
         return {int(row["id"]): str(row.get("email") or row.get("username") or "") for row in self._dicts(rows)}
 
-    # --- how -----------------------------------------------------------------------------------------------------------
+    # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _read(self, path: str) -> Any:
+    def _read(self, path: str, **query: Any) -> Any:
         """GET, with a few attempts where that may help."""
         for attempt in range(1, READS + 1):
             try:
-                return self._send("GET", path, None)
+                return self._send("GET", path, None, query)
             except ServerError as error:
                 if not error.passing or attempt == READS:
                     raise
                 self._sleep(max(error.wait_s, 0.5 * 2**attempt))
         raise AssertionError("unreachable")
 
-    def _send(self, method: str, path: str, body: Any) -> Any:
+    def _send(self, method: str, path: str, body: Any, query: Json | None = None) -> Any:
         """One request. Raises: ServerError for anything but a JSON answer that says yes."""
         import httpx
 
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
-            response = self._http.request(path, method=method, content=content, headers=headers)
+            response = self._http.request(path, method=method, params=query, content=content, headers=headers)
         except httpx.ConnectError as error:
             raise ServerError(self.url, "a Label Studio server", "no answer", _START) from error
         except httpx.TimeoutException as error:
@@ -279,5 +278,8 @@ def _reason(text: str) -> str:
         body = json.loads(text)
     except ValueError:
         return ""
-    detail = body.get("detail") if isinstance(body, dict) else None
-    return f" ({' '.join(detail.split())[:160]})" if isinstance(detail, str) else ""
+    if not isinstance(body, dict):
+        return ""
+    said = body.get("validation_errors") or body.get("detail") or ""
+    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    return f" ({' '.join(text.split())[:160]})" if text else ""

@@ -195,7 +195,9 @@ def news(
         before = _last(active, decision)
         if before is not None:
             spoken.add(before.id)
-        if (before is None or _says(before) != _says(decision)) and (decision.at, *_says(decision)) not in written:
+        if before is not None and (before.at > decision.at or _says(before) == _says(decision)):
+            continue  # said already, or overruled by this reviewer's later word
+        if (decision.at, *_says(decision)) not in written:
             fresh.append(replace(decision, supersedes=before.id if before else None))
     own = [one for one in active if note.made <= one.at < note.at and one.action != "reject" and one.task not in held]
     own = [one for one in own if note.could_say(one)]

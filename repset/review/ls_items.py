@@ -63,7 +63,6 @@ def select(
     proposals: bool = False,
     frames: int = 3,
     blank_share: float = 0.0,
-    only: Iterable[str] = (),
 ) -> Selection:
     """The items of a source.
 
@@ -72,15 +71,10 @@ def select(
         proposals: show what models propose where they do, in place of the label that holds.
         frames: of each clip, evenly spread, for kind frame.
         blank_share: of the items go out without labels, chosen by hash of the sample id.
-        only: sample ids; none takes all.
-    Raises: RepsetError where the source has nothing of this kind or a name in `only` is unknown.
+    Raises: RepsetError where the source has nothing of this kind.
     """
     rows = read_rows(project.index(source) / "samples.parquet", "samples")
     samples = {row["sample_id"]: row for row in rows if (row["kind"] == "image") == (kind == "image")}
-    if unknown := sorted(set(only) - set(samples)):
-        raise RepsetError(f"{unknown[0]}: expected a sample of {source} (kind {kind}), found none. Name another.")
-    if wanted := set(only):
-        samples = {key: row for key, row in samples.items() if key in wanted}
     if not samples:
         raise RepsetError(f"{source}: expected samples of kind {kind}, found none. Choose another kind or source.")
     builder = _Builder(project, source, kind, samples, proposals, frames, blank_share)
@@ -264,7 +258,8 @@ class _Builder:
         for row in self.poses.get((sample_id, frame), ()):
             person = int(row["person"] or 0)
             target = {"frame": frame, "person": person, "variant": variant}
-            value, origin = pose_value(row), str(row["origin"])
+            sample = self.samples[sample_id]
+            value, origin = pose_value(row, int(sample["width"]), int(sample["height"])), str(row["origin"])
             decision = said.pop(person, None)
             if decision is not None:
                 if decision.action == "reject":
@@ -305,14 +300,18 @@ def _said(decisions: Sequence[Decision], sample_id: str, variant: str, frame: in
     return found
 
 
-def pose_value(row: Row) -> dict[str, Any]:
-    """A row of table `poses` as the ledger's value; a joint without a position is absent."""
+def pose_value(row: Row, width: int, height: int) -> dict[str, Any]:
+    """A row of table `poses` as the ledger's value; a joint without a position is absent.
+
+    A joint beyond the picture's edge counts as outside, whatever its row says: nobody can see it there.
+    """
     joints = {}
     for name, x, y, state in zip(
         SKELETONS[row["skeleton"]].joints, row["x_px"], row["y_px"], row["state"], strict=True
     ):
         if state in _STATES and np.isfinite(x) and np.isfinite(y):
-            joints[name] = [float(x), float(y), _STATES[state]]
+            inside = 0 <= x <= width and 0 <= y <= height
+            joints[name] = [float(x), float(y), _STATES[state] if inside else "outside"]
     return {"skeleton": row["skeleton"], "joints": joints}
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from repset.records import canonical_json, sha256_bytes
-from repset.review.ls_config import HIDDEN, JOINT, MASK, SEGMENT, STATE, label_of
+from repset.review.ls_config import HIDDEN, JOINT, MASK, SEGMENT, STATE, Screen, label_of
 from repset.review.ls_values import Mask, ValueFault, percent, range_from_frames, rle_from_mask
 
 VERSION = 1
@@ -159,7 +159,7 @@ def _scored(region: Json, shown: Shown) -> Json:
     return region if shown.score is None else {**region, "score": shown.score}
 
 
-def task_of(item: Item, url: str, model_version: str) -> Json:
+def task_of(item: Item, screen: Screen, url: str, model_version: str) -> Json:
     """The task as it is imported: data, meta and (where it is not blank) one prediction.
 
     Args:
@@ -173,11 +173,11 @@ def task_of(item: Item, url: str, model_version: str) -> Json:
     results = results_of(item)
     scores = [shown.score for shown in item.shown if shown.score is not None]
     prediction = {"model_version": model_version, "score": min(scores, default=None), "result": results}
-    task: Json = {"data": data, "meta": {"repset": _meta(item, prediction)}}
+    task: Json = {"data": data, "meta": {"repset": _meta(item, screen, prediction)}}
     return task if item.blank else {**task, "predictions": [prediction]}
 
 
-def _meta(item: Item, prediction: Json) -> Json:
+def _meta(item: Item, screen: Screen, prediction: Json) -> Json:
     plain = {
         name: getattr(item, name)
         for name in (
@@ -192,7 +192,9 @@ def _meta(item: Item, prediction: Json) -> Json:
         }
         for one in item.shown
     ]
-    meta = {"v": VERSION, **plain, "about": dict(item.about), "shown": shown, "sent": _digest(prediction)}
+    labels = {name: list(getattr(screen, name)) for name in ("classes", "skeletons", "exercises")}
+    there = {"labels": {**labels, "persons": screen.persons}, "about": dict(item.about), "sent": _digest(prediction)}
+    meta = {"v": VERSION, **plain, **there, "shown": shown}
     return {**meta, "seal": _digest(meta)}
 
 
@@ -206,10 +208,10 @@ def _digest(value: Any) -> str:
 # --- back from Label Studio ------------------------------------------------------------------------------------------
 
 
-def item_of(meta: Any) -> tuple[Item, dict[str, str]]:
+def item_of(meta: Any) -> tuple[Item, dict[str, str], Screen]:
     """The item a task was made of, from the task's `meta`; its masks are only known by their hash.
 
-    Returns: the item, and region → hash of its mask.
+    Returns: the item, region → hash of its mask, and the labels there were.
     Raises: ValueFault if it is no meta of ours or was changed.
     """
     found = meta.get("repset") if isinstance(meta, dict) else None
@@ -218,9 +220,11 @@ def item_of(meta: Any) -> tuple[Item, dict[str, str]]:
     rest = {name: value for name, value in found.items() if name != "seal"}
     if found.get("v") != VERSION or found.get("seal") != _digest(rest):
         raise ValueFault("a record of what was shown that was changed")
-    plain = {name: value for name, value in rest.items() if name not in ("v", "shown", "sent")}
+    plain = {name: value for name, value in rest.items() if name not in ("v", "shown", "sent", "labels")}
     shown = tuple(Shown(**{name: one[name] for name in _SHOWN}) for one in rest["shown"])
     hashes = {
         s.region: one["mask_sha256"] for s, one in zip(shown, rest["shown"], strict=True) if s.task == "muscle_mask"
     }
-    return Item(**plain, shown=shown), hashes
+    labels = {name: tuple(rest["labels"][name]) for name in ("classes", "skeletons", "exercises")}
+    screen = Screen(rest["kind"], **labels, persons=rest["labels"]["persons"])
+    return Item(**plain, shown=shown), hashes, screen
