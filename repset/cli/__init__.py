@@ -26,6 +26,7 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "pull": Entry("The loop", "pull", "Bring a source's archive into datasets/<source>/raw, verified."),
     "index": Entry("The loop", "index", "Read what was pulled into the tables of the data contract."),
+    "check": Entry("The loop", "check", "Find faulty media, odd labels, copies and leaks, one row a finding."),
     "split": Entry("The loop", "split", "Divide a source into folds that no subject or video straddles."),
     "autolabel": Entry("The loop", "autolabel", "Poses, angles, repetitions and form verdicts for videos."),
     "evaluate-labels": Entry("The loop", "evaluate_labels", "Score the automatic labels against ground truth."),
