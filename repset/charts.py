@@ -205,7 +205,9 @@ def spread_figure(spreads: Sequence[Spread], *, title: str = "") -> "Figure":
         axes[0].set_axis_off()
         _note(axes[0], "nothing was measured", (0.5, 0.5), ("axes fraction", "axes fraction"), (0, 0), ha="center")
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        said = any(spread.judged for spread in spreads)
+        words = f"{title}\nsigns on the axis: what people, or the set itself, said" if said else title
+        figure.suptitle(words, x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
     return figure
 
@@ -229,7 +231,7 @@ def _spread(axis: "Axes", spread: Spread) -> None:
         if value is None:
             continue
         if spread.error_deg:
-            axis.axvspan(value - spread.error_deg, value + spread.error_deg, color="#E69F00", alpha=0.25, linewidth=0)
+            axis.axvspan(value - spread.error_deg, value + spread.error_deg, color="#FBE6BF", linewidth=0, zorder=0.5)
         axis.axvline(value, color="#111", linewidth=1.6)
         _note(axis, f" {word} {value:g}°", (value, 1), ("data", "axes fraction"), (0, -10), fontsize=8, color="#111")
     for value in spread.other or ():
@@ -238,8 +240,9 @@ def _spread(axis: "Axes", spread: Spread) -> None:
             _note(axis, f" was {value:g}°", (value, 1), ("data", "axes fraction"), (0, -20), fontsize=8, color="#555")
     for value, verdict in spread.judged:
         colour, sign = _look(verdict)
-        style = {"ha": "center", "fontsize": 9, "color": _dark(colour), "fontweight": "bold"}
-        _note(axis, sign, (value, 0), ("data", "axes fraction"), (0, 1), **style)
+        box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": colour, "linewidth": 0.6}
+        style = {"ha": "center", "fontsize": 8, "color": _dark(colour), "bbox": box}
+        _note(axis, sign, (value, 0), ("data", "axes fraction"), (0, 3), **style)
     error = f"   orange: angle error ±{spread.error_deg:g}°" if spread.error_deg else ""
     axis.set(xlim=(low, high), xlabel=f"{spread.angle} (°)", ylabel="repetitions")
     axis.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
