@@ -13,7 +13,7 @@ from repset.errors import RepsetError
 TASKS = ("muscle_mask", "exercise", "form")
 """Tasks with a curated table each."""
 
-RESERVED = ("proposals", "accepted", "curated", "seed", "reviews", "labeller")
+RESERVED = ("proposals", "accepted", "curated", "seed", "reviews", "labeller", "checks")
 """Folder names under datasets/ that no source may take."""
 
 
@@ -42,6 +42,10 @@ class Project:
     def labels(self, name: str) -> Path:
         """Automatic labels written by `repset autolabel`."""
         return self.source(name) / "labels"
+
+    def checks(self, name: str) -> Path:
+        """Findings and fingerprints of one source; in one folder, on which the report depends."""
+        return self.root / "datasets" / "checks" / name
 
     def labeller_scores(self, name: str) -> Path:
         """The labeller's report card of one source, a metric in git; in one folder, on which the report depends."""
