@@ -18,6 +18,7 @@ BEGIN = "<!-- counts: written by `repset cards --write` -->"
 END = "<!-- /counts -->"
 NOT_COUNTED = "Not counted yet: there was no index when this card was written."
 
+_KINDS = {"image": "images", "clip": "clips", "poses": "recordings of poses"}
 REQUIRED: dict[str, str] = {
     "| Origin |": "where it comes from",
     "| Pull |": "how to get it",
@@ -96,7 +97,9 @@ def counts_block(project: Project, source: str) -> str:
     """The counts of an index as a table."""
     index = project.index(source)
     samples = read_rows(index / "samples.parquet", "samples")
-    rows: list[tuple[str, str]] = [("samples", _counted(row["kind"] for row in samples))]
+    kinds = Counter(row["kind"] for row in samples)
+    said = ", ".join(f"{kinds[kind]:,} {words}" for kind, words in _KINDS.items() if kinds[kind])
+    rows: list[tuple[str, str]] = [("samples", said)]
     rows.append(("groups", f"{len({row['group'] for row in samples}):,}"))
     if frames := sum(row["frames"] or 0 for row in samples if row["kind"] != "image"):
         rows.append(("frames of clips", f"{frames:,}"))
@@ -128,5 +131,5 @@ def counts_block(project: Project, source: str) -> str:
 
 
 def _counted(values: Iterable[Any]) -> str:
-    """`45 clip`, `3 a, 2 b`: names with their counts, by name."""
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(Counter(values).items()))
+    """`squat 5, sit_up 4`: names with their counts, by name."""
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(Counter(values).items()))

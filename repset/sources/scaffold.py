@@ -47,9 +47,7 @@ def plan_source(project: Project, name: str, family: str, origin: str, label_for
         project.pipelines / f"{name}.yaml": _pipeline(name, family, origin, label_format),
         project.source(name) / "README.md": _card(name, origin),
         project.source(name) / ".gitignore": "/raw\n/index\n/split\n/labels\n",
-        root / "tests" / f"test_source_{name}.py": _test(
-            name, family, reader or (family, label_format) == ("folder", None)
-        ),
+        root / "tests" / f"test_source_{name}.py": _test(name, reader or (family, label_format) == ("folder", None)),
     }
     changes: dict[Path, str] = {}
     if reader:
