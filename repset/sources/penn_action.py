@@ -7,9 +7,11 @@ corner, width and height here. Without frames a clip is indexed as `poses`.
 
 import io
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,13 @@ class Clip:
     def frames(self) -> int:
         """Number of frames."""
         return len(self.xy_px)
+
+
+_Frame = tuple[int, str, bytes]
+"""Number, name and content."""
+_LARGEST_CLIP = 512 << 20
+"""Bytes: a clip is held in memory as a whole, and the set's longest has 663 frames."""
+_STORING = 2  # clips that wait for the worker
 
 
 def wanted(name: str) -> bool:
@@ -125,11 +134,12 @@ class _Clips:
 
     def gather(self) -> None:
         """Read everything; afterwards labels and frames agree. Raises: DataError."""
-        if isinstance(self._tree, TarTree):
-            self._consume(self._tree.walk(lambda name: essential(name) or self._needed(name)))
-        else:
-            self._consume(self._tree.walk(essential))
-            self._consume(self._tree.walk(self._needed))
+        with ThreadPoolExecutor(1) as worker:  # stores one clip while the next is unpacked
+            if isinstance(self._tree, TarTree):
+                self._consume(self._tree.walk(lambda name: essential(name) or self._needed(name)), worker)
+            else:
+                self._consume(self._tree.walk(essential), worker)
+                self._consume(self._tree.walk(self._needed), worker)
         if not self._labels:
             raise DataError(self._tree.where, EXPECTED, "no label file", "Pull the whole set")
         for native in sorted(set(self.footage) - self._labels):
@@ -145,21 +155,33 @@ class _Clips:
         match = _FRAME.search(name)
         return match is not None and (match[1] in self.taken or match[1] not in self._labels)
 
-    def _consume(self, members: Iterator[tuple[str, bytes]]) -> None:
-        native, frames = "", list[tuple[int, str, bytes]]()  # the clip whose frames come in
+    def _consume(self, members: Iterator[tuple[str, bytes]], worker: ThreadPoolExecutor) -> None:
+        native, frames, size = "", list[_Frame](), 0  # the clip whose frames come in
+        storing: deque[tuple[str, Future[Footage]]] = deque()
+
+        def store() -> None:
+            if frames:
+                storing.append((native, worker.submit(self._store, native, frames)))
+            while len(storing) > (_STORING if frames else 0):
+                self._take_footage(*storing.popleft())
+
         for name, data in members:
             if label := _LABEL.search(name):
                 self._add_label(label[1], name, data)
                 continue
             frame = _FRAME.search(name)
             assert frame is not None, name
-            if frames and frame[1] != native:
-                self._add_frames(native, frames)
-                frames = []
-            native = frame[1]
+            if frame[1] != native:
+                store()
+                native, frames, size = frame[1], [], 0
             frames.append((int(frame[2]), name, data))
-        if frames:
-            self._add_frames(native, frames)
+            size += len(data)
+            if size > _LARGEST_CLIP:
+                where = self._tree.at(f"frames/{native}")
+                raise DataError(where, f"a clip of at most {_LARGEST_CLIP:,} bytes", "more", _FIX_LABEL)
+        store()
+        frames = []
+        store()
 
     @contextmanager
     def _guard(self, native: str) -> Iterator[None]:
@@ -185,22 +207,24 @@ class _Clips:
             if native in self.footage:
                 _check_footage(self._tree, native, clip, self.footage[native])
 
-    def _add_frames(self, native: str, frames: list[tuple[int, str, bytes]]) -> None:
+    def _store(self, native: str, frames: list[_Frame]) -> Footage:
+        """The worker's part: look at the frames of a clip and store them."""
         frames.sort()
+        sizes = tuple(stated_size(data, self._tree.at(name)) for _, name, data in frames)
+        check_image(frames[0][2], self._tree.at(frames[0][1]), reduced=True)
+        sample_id, add = self._out.sample_id(native), self._out.shards.add
+        hashes = [add(sample_id, n - 1, "", "/".join(name.split("/")[-2:]), data) for n, name, data in frames]
+        return Footage(tuple(n for n, *_ in frames), tuple(name for _, name, _ in frames), sizes, digest(hashes))
+
+    def _take_footage(self, native: str, stored: "Future[Footage]") -> None:
         with self._guard(native):
+            footage = stored.result()
             if native in self.footage:
-                where = self._tree.at(frames[0][1])
+                where = self._tree.at(footage.names[0])
                 raise DataError(where, "the frames of a clip in one stretch", "others in between", "Pack it again")
-            names = [name for _, name, _ in frames]
-            sizes = [stated_size(data, self._tree.at(name)) for _, name, data in frames]
-            check_image(frames[0][2], self._tree.at(names[0]), reduced=True)
-            numbers = tuple(number for number, _, _ in frames)
-            footage = Footage(numbers, tuple(names), tuple(sizes), "")
+            self.footage[native] = footage
             if native in self.taken:
                 _check_footage(self._tree, native, self.taken[native], footage)
-            sample_id, add = self._out.sample_id(native), self._out.shards.add
-            hashes = [add(sample_id, n - 1, "", "/".join(name.split("/")[-2:]), data) for n, name, data in frames]
-            self.footage[native] = replace(footage, sha256=digest(hashes))
 
 
 def _check_footage(tree: Tree, native: str, clip: Clip, footage: Footage) -> None:

@@ -6,6 +6,7 @@ devices, and limits on the number of files, their size and their compression.
 
 import gzip
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 from repset.errors import DataError
 from repset.sources.gunzip import GunzipStream
@@ -234,8 +235,24 @@ class TarTree(Tree):
         return content[name]
 
 
+_PLAIN_NAME = re.compile(rb"[A-Za-z0-9_./-]*[A-Za-z0-9_-]")
+_PLAIN_REST = re.compile(  # mode, owner; size; time; checksum; a plain file, no link; users, devices; no prefix
+    rb".{24}(?P<size>[0-7]{11})[\0 ].{12}(?P<sum>[0-7]{6})[\0 ]{2}0\0{100}ustar.{83}\0{167}", re.DOTALL
+)
+
+
 class _TarInfo(tarfile.TarInfo):
-    """Refuses what tarfile would read into memory before anyone has seen a size."""
+    """Refuses what tarfile would read into memory before anyone has seen a size, and reads plain headers faster."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+        """A header; one of a plain file, which is nearly every one, without the fields that nobody asks for."""
+        name, rest = buf[:100].rstrip(b"\0"), _PLAIN_REST.fullmatch(buf, 100)
+        if not rest or not _PLAIN_NAME.fullmatch(name) or int(rest["sum"], 8) != 256 + sum(buf) - sum(buf[148:156]):
+            return super().frombuf(buf, encoding, errors)
+        info = cls(name.decode())
+        info.size = int(rest["size"], 8)
+        return info
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
