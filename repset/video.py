@@ -338,7 +338,16 @@ def _open(path: Path) -> Any:
 
 def _short(error: BaseException) -> str:
     text = str(getattr(error, "strerror", "") or error)
-    return "a file of another kind" if text.startswith("Invalid data") else text[:1].lower() + text[1:]
+    known = {"Invalid data": "a file of another kind", "Operation not permitted": "a list of files elsewhere"}
+    for begin, found in known.items():
+        if text.startswith(begin):
+            return found
+    return text[:1].lower() + text[1:]
+
+
+# Without the macroblock tree: its result depends on what the process encoded before, so the same film would be other
+# bytes the first time.
+_X264 = {"crf": "23", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
@@ -357,9 +366,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
             height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
             if stream is None:
                 rate = Fraction(fps).limit_denominator(1001)
-                stream = out.add_stream(
-                    "libx264", rate=rate, options={"crf": "23", "preset": "veryfast", "threads": "1"}
-                )
+                stream = out.add_stream("libx264", rate=rate, options=_X264)
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="bgr24")
             out.mux(stream.encode(frame))

@@ -1,6 +1,8 @@
 """Video in and out: one frame for one frame, upright, at its own time; a broken file is one sentence."""
 
 import random
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -188,3 +190,18 @@ def test_every_real_clip_gives_the_frames_its_manifest_counts(shared_data: Path)
         path = shared_data / "videos" / f"{name}.mp4"
         assert probe_video(path) == VideoInfo(*size, fps, count)
         assert sum(1 for _ in read_video(path)) == count
+
+
+def test_a_film_is_the_same_bytes_whatever_was_encoded_before(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+import numpy as np
+from repset.video import write_video
+y, x = np.mgrid[:120, :160]
+film = [np.uint8(np.stack([x + 7 * t, y * t // 2, (x * y) // 40 + 3 * t], -1) % 256) for t in range(40)]
+for name in ("first.mp4", "second.mp4"):
+    write_video(Path(sys.argv[1]) / name, iter(film), 30.0)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    assert (tmp_path / "first.mp4").read_bytes() == (tmp_path / "second.mp4").read_bytes()
