@@ -262,6 +262,9 @@ def read_video(
                 yield last, _upright(frame, size, "rgb24" if rgb else "bgr24")
         if last is None:
             raise DataError(path, "a video with frames", "none", "Check that it plays, or leave it out")
+        if "mp4" not in container.format.name and number + 1 < stream.frames * 0.9 - 2:  # an MP4 may hide frames
+            found = f"{number + 1}"
+            raise DataError(path, f"{stream.frames} frames as its header says", found, "Copy or download it again")
         declared = _declared_s(stream, container if len(container.streams) == 1 else None)
         end = max(first, 0.0) + last + 1 / rate  # some containers count from 0, not from the first frame
         if end < declared * 0.95 - 0.5:

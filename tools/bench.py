@@ -1,22 +1,30 @@
 """How near `repset autolabel` comes to the machine's limit: stage costs and the job's throughput in one run.
 
-    python tools/bench.py ../shared/data/videos --height 720
+    python tools/bench.py ../shared/data/videos --height 720 --copies 4
+    python tools/bench.py ../shared/data/videos/pushup_1.mp4 --memory
 
 The limit is cores ÷ (decoding + colour + landmark inference of a frame), the three measured on the same files by one
 process alone. The job runs with an empty cache, every frame inferred, to the written tables; the poses it writes are
 compared with those of the serial run. On a machine that others use at the same time, believe the ratio of CPU seconds.
+A job's start costs each worker about a second, and its end leaves cores idle: `--copies` makes a job of ordinary length
+of a few clips by mirroring, shifting and re-lighting them, so that no frame comes twice.
+
+`--memory` compares the peak memory of a job on a 10-minute video with that on a 1-minute one.
 """
 
 import argparse
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,7 +35,7 @@ from repset.autolabel.job import label_files
 from repset.autolabel.pose import estimate, estimate_image, model_bundle
 from repset.params import AutolabelParams
 from repset.records import read_table
-from repset.video import Image, probe_video, read_video
+from repset.video import Image, probe_video, read_video, write_video
 
 PARAMS = AutolabelParams(rule_set="default", model="full", min_visibility=0.5)
 NAIVE_FRAMES = 60
@@ -106,51 +114,113 @@ def distance_px(out: Path, name: str, reference: npt.NDArray[np.float32]) -> flo
     return float(np.nanmean(np.hypot(x - reference[..., 0], y - reference[..., 1])))
 
 
+def altered(path: Path, copy: int, out: Path) -> Path:
+    """Another clip of the same footage and size: mirrored, shifted, lit otherwise, and H.264 again."""
+
+    def images() -> Iterator[Image]:
+        for _, image in read_video(path):
+            moved = np.roll(image[:, ::-1] if copy % 2 else image, 12 * copy, axis=1)
+            yield np.clip(moved.astype(np.int16) + 6 * copy, 0, 255).astype(np.uint8)
+
+    return write_video(out / f"{path.stem}_{copy}.mp4", images(), probe_video(path).fps)
+
+
+def looped(path: Path, seconds: float, out: Path) -> Path:
+    """A video of at least so many seconds: one clip's packets again and again, nothing encoded anew."""
+    target = out / f"{path.stem}_{seconds:.0f}s.mp4"
+    with av.open(str(target), "w") as writer:
+        stream, begin, length, done_s = None, 0, 0, 0.0
+        while done_s < seconds:
+            with av.open(str(path)) as reader:
+                source = reader.streams.video[0]
+                stream = stream or writer.add_stream_from_template(source)
+                length = source.duration or round(reader.duration / 1e6 / source.time_base)
+                for packet in reader.demux(source):
+                    if packet.dts is not None:
+                        packet.pts, packet.dts, packet.stream = packet.pts + begin, packet.dts + begin, stream
+                        writer.mux(packet)
+                begin += length
+                done_s = float(begin * source.time_base)
+    return target
+
+
+def peak_mib(path: Path, folder: Path) -> dict[str, float]:
+    """Peak memory of a job on one video, in a process of its own: of its worker and of itself."""
+    code = (
+        "import json, resource, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import bench\n"
+        "report = bench.label_files([Path(sys.argv[2])], Path(sys.argv[3]), bench.PARAMS, exercise='squat', jobs=1)\n"
+        "peaks = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_CHILDREN, "
+        "resource.RUSAGE_SELF))\n"
+        "print(json.dumps([report.about['frames'], *peaks]))"
+    )
+    arguments = [sys.executable, "-c", code, str(Path(__file__).parent), str(path), str(folder / f"out_{path.stem}")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    frames, worker, parent = json.loads(done.stdout)
+    return {"frames": frames, "worker_mib": round(worker), "parent_mib": round(parent)}
+
+
+def memory(path: Path) -> dict[str, Any]:
+    """Peaks for a minute and for ten."""
+    with empty_cache() as folder:
+        peaks = {f"{s} s": peak_mib(looped(path, s, folder), folder) for s in (60, 600)}
+    short, long = (peak["worker_mib"] for peak in peaks.values())
+    return peaks | {"worker_ratio": round(long / short, 3)}
+
+
+@contextmanager
+def empty_cache() -> Iterator[Path]:
+    """A temporary folder, and a job that knows no cache and no project."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"], os.environ["REPSET_ROOT"] = folder, folder
+        model_bundle()  # built once a machine: not part of a job
+        yield Path(folder)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--height", type=int, help="only files of this height")
     parser.add_argument("--limit", type=int, help="only so many files")
+    parser.add_argument("--copies", type=int, default=1, help="each file so many times, always with other frames")
+    parser.add_argument("--memory", action="store_true", help="peak memory of a long and a short video instead")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     files = [f for p in arguments.paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p])]
     files = [f for f in files if f.suffix.lower() in VIDEO_SUFFIXES]
     files = [f for f in files if arguments.height in (None, probe_video(f).height)][: arguments.limit]
+    if arguments.memory:
+        print(json.dumps(memory(files[0]), indent=2))
+        return
+    with empty_cache() as folder:
+        files += [altered(path, copy, folder) for copy in range(1, arguments.copies) for path in files]
+        print(json.dumps(throughput(files, arguments.jobs, folder), indent=2))
 
+
+def throughput(files: list[Path], jobs: int, folder: Path) -> dict[str, Any]:
+    """The machine's limit, what the job reaches of it, and a naive loop, on the same files."""
     costs = {name: Cost() for name in ("decode", "colour", "landmarks")}
     reference = {path.name: serial(path, costs) for path in files}
     frames = sum(len(poses) for poses in reference.values())
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"], os.environ["REPSET_ROOT"] = folder, folder  # an empty cache, no project
-        model_bundle()  # built once a machine: not part of a job
-        out = Path(folder) / "out"
-        wall_s, cpu_s = job(files, arguments.jobs, out)
-        distances = [distance_px(out, name, poses) for name, poses in reference.items()]
+    wall_s, cpu_s = job(files, jobs, folder / "out")
+    distances = [distance_px(folder / "out", name, poses) for name, poses in reference.items()]
     naive_fps = naive(files[0])
-
     wall_ms, cpu_ms = (1e3 / frames * sum(getattr(c, kind) for c in costs.values()) for kind in ("wall_s", "cpu_s"))
-    per_frame = {name: round(1e3 * cost.cpu_s / frames, 2) for name, cost in costs.items()}
-    limit_fps = arguments.jobs * 1e3 / wall_ms
-    print(
-        json.dumps(
-            {
-                "files": len(files),
-                "frames": frames,
-                "cpu_ms_per_frame": per_frame,
-                "serial_fps": round(1e3 / wall_ms, 1),
-                "limit_fps": round(limit_fps, 1),
-                "job_fps": round(frames / wall_s, 1),
-                "ratio_wall": round(frames / wall_s / limit_fps, 3),
-                "ratio_cpu": round(cpu_ms * frames / 1e3 / cpu_s, 3),
-                "naive_fps": round(naive_fps, 1),
-                "times_naive": round(frames / wall_s / naive_fps, 2),
-                "mean_distance_px": round(float(np.mean(distances)), 4),
-                "worker_peak_mib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
-            },
-            indent=2,
-        )
-    )
+    limit_fps = jobs * 1e3 / wall_ms
+    return {
+        "files": len(files),
+        "frames": frames,
+        "cpu_ms_per_frame": {name: round(1e3 * cost.cpu_s / frames, 2) for name, cost in costs.items()},
+        "serial_fps": round(1e3 / wall_ms, 1),
+        "limit_fps": round(limit_fps, 1),
+        "job_fps": round(frames / wall_s, 1),
+        "ratio_wall": round(frames / wall_s / limit_fps, 3),
+        "ratio_cpu": round(cpu_ms * frames / 1e3 / cpu_s, 3),
+        "naive_fps": round(naive_fps, 1),
+        "times_naive": round(frames / wall_s / naive_fps, 2),
+        "mean_distance_px": round(float(np.mean(distances)), 4),
+        "worker_peak_mib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+    }
 
 
 if __name__ == "__main__":

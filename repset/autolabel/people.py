@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -140,15 +141,15 @@ class Crowd:
     first: list[tuple[Box, float]] = field(default_factory=list)
     _scene: dict[int, _Person] = field(default_factory=dict)
     _scenes: list[int] = field(default_factory=lambda: [0])
-    _thumb: npt.NDArray[np.int16] | None = None
+    _thumb: Image | None = None
     _current: int = -1
     _size: tuple[int, int] = (0, 0)
 
     def look(self, rgb: Image) -> None:
         """See the next picture: a camera cut ends the scene."""
         rows, columns = max(1, rgb.shape[0] // 18), max(1, rgb.shape[1] // 32)
-        thumb = rgb[::rows, ::columns].astype(np.int16)
-        if self._thumb is not None and float(np.abs(thumb - self._thumb).mean()) > _CUT:
+        thumb = np.ascontiguousarray(rgb[::rows, ::columns])
+        if self._thumb is not None and cv2.norm(thumb, self._thumb, cv2.NORM_L1) > _CUT * thumb.size:
             self._scenes.append(len(self.first))
             self._scene, self._current = {}, -1
         self._thumb, self._size = thumb, (rgb.shape[1], rgb.shape[0])

@@ -11,6 +11,8 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from repset.autolabel.inputs import Task
 from repset.autolabel.work import Options, Outcome, run_task
 from repset.errors import RepsetError
@@ -64,6 +66,7 @@ _TICKS: Any = None
 def _start_worker(frames_done: Any) -> None:
     global _TICKS
     _TICKS = frames_done
+    cv2.setLogLevel(0)  # what it has to say of a damaged picture is in the sentence
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent alone decides
     threading.Thread(target=_follow_parent, daemon=True).start()
 
