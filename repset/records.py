@@ -4,6 +4,7 @@ What stands in them is written out in `repset.tables`.
 """
 
 import csv
+import ctypes
 import hashlib
 import io
 import json
@@ -205,22 +206,48 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well, and vanishes when not.
 
-    What stood at `path` before stays untouched until then.
+    What stood at `path` before stays untouched until then; the two change places in one step. What a process that was
+    killed has left behind is cleared away by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        owner = left.name.removeprefix(f".{path.name}.").split(".")[0]
+        if owner.isdigit() and not _runs(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=".part"))
     try:
         yield temporary
         temporary.chmod(0o755)
         if path.is_symlink() or path.is_file():
             path.unlink()
-        old = temporary.with_suffix(".old")
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        if not path.exists() or not _exchange(temporary, path):
+            old = temporary.with_suffix(".old.part")
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # someone else's
+    return True
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change names in one step; False where the system cannot (Linux can since 3.15)."""
+    try:
+        rename: Any = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def write_text(path: Path, text: str) -> Path:

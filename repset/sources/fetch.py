@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from repset.errors import DataError, RepsetError
+from repset.errors import DataError
 from repset.params import SourceSpec
 from repset.project import Project
-from repset.records import atomic_folder, canonical_json, read_json, sha256_bytes, sha256_file, write_json
+from repset.records import atomic_folder, canonical_json, sha256_bytes, sha256_file
 from repset.sources import SOURCES, Family
 from repset.sources.download import Meter, check_url, download
+from repset.sources.pulled import note_pull, noted, raw_files
 from repset.sources.roboflow import PREFIX, fetch_version
 from repset.sources.tree import TRUTH, FolderTree, Tree, ZipTree, open_archive, open_raw
 
@@ -58,7 +59,7 @@ def pull_source(
         _bring(project, source, spec, origin, render, folder, meter)
         archive = check_archive(folder, origin, family)
         _check_pins(archive, origin, spec)
-    write_json(_record(project, source), {"identity": identity, "files": _files(raw)})
+    note_pull(project, source, identity)
     return True
 
 
@@ -82,7 +83,7 @@ def _bring(
     if origin == SAMPLE:
         render(folder)
     elif origin.startswith(PREFIX):
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".roboflow.") as scratch:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".roboflow.") as scratch:
             unpacked = Path(scratch) / "export"
             fetch_version(origin, spec.format or "png-mask-semantic", unpacked, way_out)
             pack(FolderTree(unpacked, origin), SOURCES[spec.family], folder / f"{source}.zip")
@@ -144,11 +145,6 @@ def _check_pins(archive: Path, origin: str, spec: SourceSpec) -> None:
 # --- is it there already? ----------------------------------------------------------------------------------------
 
 
-def _record(project: Project, source: str) -> Path:
-    """Where it is noted what raw/ was made of; outside raw/, which is the same bytes on every machine."""
-    return project.cache / "pulled" / f"{source}.json"
-
-
 def _identity(project: Project, origin: str, spec: SourceSpec, drawn_from: dict[str, Any]) -> str:
     facts: dict[str, Any] = {"origin": origin, "family": spec.family, "format": spec.format, "sha256": spec.sha256}
     if origin == SAMPLE:
@@ -164,18 +160,11 @@ def _identity(project: Project, origin: str, spec: SourceSpec, drawn_from: dict[
     return sha256_bytes(canonical_json(facts).encode())
 
 
-def _files(raw: Path) -> dict[str, str]:
-    return {path.name: sha256_file(path) for path in sorted(raw.iterdir()) if path.is_file()}
-
-
 def _is_current(project: Project, source: str, identity: str, spec: SourceSpec) -> bool:
-    raw, record = project.raw(source), _record(project, source)
+    raw = project.raw(source)
     if not raw.is_dir() or not any(raw.iterdir()):
         return False
-    if record.is_file():
-        try:
-            noted = read_json(record)
-        except RepsetError:
-            return False
-        return bool(noted.get("identity") == identity and noted.get("files") == _files(raw))
-    return spec.sha256 is not None and spec.sha256.lower() in _files(raw).values()
+    note, found = noted(project, source), {path.name: sha256_file(path) for path in raw_files(raw)}
+    if note:
+        return bool(note.get("identity") == identity and note.get("files") == found)
+    return spec.sha256 is not None and spec.sha256.lower() in found.values()

@@ -8,8 +8,9 @@ from typing import Any
 from repset.errors import DataError
 from repset.params import SourceSpec
 from repset.project import Project
-from repset.records import TABLES, atomic_folder, read_json, sha256_file
+from repset.records import TABLES, atomic_folder, read_json
 from repset.sources import SOURCES
+from repset.sources.pulled import contents
 from repset.sources.tree import TRUTH, open_raw
 from repset.sources.writer import IndexWriter
 
@@ -49,7 +50,8 @@ def index_source(
         except BaseException:
             out.abandon()
             raise
-        return out.finish({"source": source, "family": spec.family, "rendered": spec.rendered, "raw": _contents(raw)})
+        about = {"source": source, "family": spec.family, "rendered": spec.rendered, "raw": contents(project, source)}
+        return out.finish(about)
 
 
 def merge_truth(path: Path, where: str, out: IndexWriter) -> None:
@@ -84,9 +86,3 @@ def _set_around(sets: list[dict[str, Any]], row: dict[str, Any], where: str) -> 
             return int(one["set"])
     found = f"frames {row['start']} to {row['end']} in none"
     raise DataError(where, f"a repetition inside a set of {row['exercise']}", found, "Pull the sample again")
-
-
-def _contents(raw: Path) -> list[dict[str, Any]]:
-    """Name, size and SHA-256 of the files at the top of raw/: for an archive, all of it."""
-    files = sorted(path for path in raw.iterdir() if path.is_file())
-    return [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files]

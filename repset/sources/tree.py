@@ -213,7 +213,7 @@ class TarTree(Tree):
                     handle = archive.extractfile(info)
                     if handle is not None and not _is_junk(name):
                         yield name, handle
-                end = int(archive.offset)  # type: ignore[attr-defined]
+                end = int(archive.offset)
             if not plain.only_zeros_from(end):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a damaged header, or something after the end")
 
@@ -245,12 +245,12 @@ class _TarInfo(tarfile.TarInfo):
     """Refuses what tarfile would read into memory before anyone has seen a size, and reads plain headers faster."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """A header; one of a plain file, which is nearly every one, without the fields that nobody asks for."""
         name, rest = buf[:100].rstrip(b"\0"), _PLAIN_REST.fullmatch(buf, 100)
         if not rest or not _PLAIN_NAME.fullmatch(name) or int(rest["sum"], 8) != 256 + sum(buf) - sum(buf[148:156]):
             return super().frombuf(buf, encoding, errors)
-        info = cls(name.decode())
+        info = cls(bytes(name).decode())
         info.size = int(rest["size"], 8)
         return info
 

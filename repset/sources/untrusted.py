@@ -55,7 +55,7 @@ def read_pickle(data: bytes, where: str) -> Any:
         raise DataError(where, f"a pickle of at most {LARGEST_PICKLE:,} bytes", f"{len(data):,}", _DO_NOT)
     try:
         count = 0
-        for count, (operation, value, _) in enumerate(pickletools.genops(data)):
+        for count, (operation, value, _) in enumerate(_operations(data)):
             if operation.name not in _PLAIN_OPCODES:
                 what = f"{operation.name} {value}" if operation.name == "GLOBAL" else operation.name
                 raise DataError(where, expected, f"the operation {what[:80]}", _DO_NOT)
@@ -70,6 +70,10 @@ def read_pickle(data: bytes, where: str) -> Any:
         raise DataError(
             where, expected, f"one that is damaged ({reason})", "Ask its sender for a whole copy"
         ) from error
+
+
+def _operations(data: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
+    return pickletools.genops(data)
 
 
 def read_npy(data: bytes) -> npt.NDArray[Any]:
