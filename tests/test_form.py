@@ -78,6 +78,48 @@ def test_one_step_over_the_tolerance_is_incorrect(bottom: float, verdict: str) -
     assert judge(DEPTH, knee=np.maximum(KNEE, bottom))[0].verdict == verdict
 
 
+def test_the_change_that_flips_a_verdict_has_its_direction() -> None:
+    assert judge(DEPTH)[0].flip_deg == pytest.approx(15, abs=0.01)  # 90°, at most 105°
+    assert judge(DEPTH, knee=np.maximum(KNEE, 112.0))[0].flip_deg == pytest.approx(-7, abs=0.01)
+    both = DEPTH.model_copy(update={"limits": {"side": Limit(low_deg=80, high_deg=95)}})
+    assert judge(both)[0].flip_deg == pytest.approx(15, abs=0.01)  # 70° to 105°: the upper end is nearer
+    free = DEPTH.model_copy(update={"limits": {"side": Limit(low_deg=0, high_deg=180)}})
+    assert np.isnan(judge(free)[0].flip_deg)  # nothing passes 0 or 180°
+
+
+def one_leg(other: float) -> CleanTrack:
+    """The left knee as in KNEE, the right one never under `other`; NaN: not seen."""
+    left, right = legs(KNEE), legs(np.maximum(KNEE, other) if np.isfinite(other) else KNEE)
+    joints = [COCO_17.index(f"right_{joint}") for joint in ("hip", "knee", "ankle")]
+    left.track.xy_px[:, joints] = right.track.xy_px[:, joints] if np.isfinite(other) else np.nan
+    return left
+
+
+EITHER = DEPTH.model_copy(update={"sides": "any", "limits": {"side": Limit(high_deg=85)}})  # 95° with the tolerance
+
+
+def test_of_two_legs_one_in_range_is_enough() -> None:
+    def verdict(rule: Rule, other: float) -> str:
+        return form.judge_rep(ExerciseRules(rules=(rule,)), WINDOW, one_leg(other), "side")[0].verdict
+
+    strict = EITHER.model_copy(update={"limits": {"side": Limit(high_deg=75)}})  # 85°: neither leg gets there
+    assert verdict(EITHER, 130.0) == CORRECT
+    assert verdict(EITHER, np.nan) == CORRECT
+    assert verdict(strict, 130.0) == INCORRECT
+    assert verdict(strict, np.nan) == UNSCORABLE  # the leg that is not seen may have been in range
+
+
+def test_the_frame_farthest_out_of_range_speaks_for_a_frame_rule() -> None:
+    rule = DEPTH.model_copy(update={"id": "range", "limits": {"any": Limit(low_deg=100)}, "tolerance_deg": 0})
+    frames = form.judge_frames([rule], legs(KNEE).track, "side")
+    (found,) = form.farthest(frames)
+    assert (found.verdict, found.frame) == (INCORRECT, 5)
+    (calm,) = form.farthest(frames[:3])
+    assert (calm.verdict, calm.frame) == (CORRECT, 2)
+    unseen = form.judge_frames([rule], legs(KNEE, visible=(0.1, 0.1)).track, "side")
+    assert [found.verdict for found in form.farthest(unseen)] == [UNSCORABLE]
+
+
 def test_a_joint_that_is_not_seen_is_unknown_not_good() -> None:
     (finding,) = judge(DEPTH, visible=(0.2, 0.3))
     assert (finding.verdict, finding.frame) == (UNSCORABLE, -1)
