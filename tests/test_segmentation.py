@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from repset.curate.build import build_seed
+from repset.curate.checks import check_source
 from repset.curate.splits import build_split
 from repset.errors import ConfigError, DataError, RepsetError
 from repset.learn import data, load_model, segmentation, stages
@@ -260,6 +261,7 @@ def test_real_photos_pass_through_the_stages(project: Project, shared_data: Path
     source = "roboflow"
     shutil.copytree(shared_data / "roboflow" / "pseudo_muscles_png_mask_semantic", project.raw(source))
     index_source(project, source, load_source(project, source), 64)
+    check_source(project, source)
     build_split(project, source, load_params(project).split)
     build_seed(project, "muscle_mask", source, None)
     path = {source: project.seed("muscle_mask", source) / "table.parquet"}

@@ -4,7 +4,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from repset.curate.splits import FOLDS, build_split
+from repset.cli.progress import meter
+from repset.curate.splits import FOLDS, build_split, is_checked
 from repset.params import load_params
 from repset.project import find_project
 
@@ -14,14 +15,20 @@ from repset.project import find_project
 def command(source: str) -> None:
     """Divide a source into train, calibration, validation and test.
 
-    No group (subject, video, source photo) and no identical image lies in two folds; proof.json shows it. The set's
-    own split stays beside ours, untouched, with its leaks listed.
+    No group (subject, video, source photo), no identical image and no near-duplicate lies in two folds; proof.json
+    shows it. The set's own split stays beside ours, untouched, with its leaks listed. A source that was not checked
+    since it was indexed is checked first (repset check).
 
     \b
     Example:
         repset split sample_penn_action
     """
     project = find_project()
+    if not is_checked(project, source):
+        from repset.curate.checks import check_source
+
+        with meter() as progress:
+            check_source(project, source, progress)
     proof = build_split(project, source, load_params(project).split).proof
     table = Table("fold", "groups", "samples", "classes", title=f"{source}: {proof['groups']} groups")
     for fold in FOLDS:
@@ -35,6 +42,7 @@ def command(source: str) -> None:
         console.print(
             f"the set's own split: {len(official['groups_shared'])} groups on more than one side, "
             f"{len(official['identical_images_shared'])} identical images, "
+            f"{len(official['near_duplicates_shared'])} pairs of near-duplicates, "
             f"{len(official['samples_leaking'])} samples leak"
         )
     console.print(f"written: {project.split(source)}")

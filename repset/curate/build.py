@@ -18,7 +18,7 @@ from repset.curate.splits import FOLDS
 from repset.curate.targets import as_dict, interval_of, key_of, overlap_s
 from repset.errors import DataError
 from repset.project import Project
-from repset.records import atomic_folder, canonical_json, read_rows, write_json, write_table
+from repset.records import atomic_folder, canonical_json, read_json, read_rows, write_json, write_table
 
 MISSING = "missing"
 """What the automatic side says in the agreement table where it has no label."""
@@ -60,11 +60,19 @@ def _build(
         "decisions": {**ledger, **_decisions(mine, merged)},
         "left_out": dict(sorted((gathered.left_out + merged.left_out).items())),
         "notes": gathered.notes,
+        "official_leaks": official_leaks(project, source),
     }
     with atomic_folder(folder) as temporary:
         write_table(temporary / "table.parquet", "curated", curated)
         write_json(temporary / "report.json", report)
     return Built(folder / "table.parquet", report)
+
+
+def official_leaks(project: Project, source: str) -> list[str]:
+    """Samples that the set's own split has on both sides of a leak (`repset split`), for scores without them."""
+    path = project.split(source) / "proof.json"
+    official = read_json(path)["official_split"] if path.is_file() else None
+    return list(official["samples_leaking"]) if official else []
 
 
 def _mine(

@@ -13,6 +13,7 @@ from typing import Any
 from repset.curate import label_checks, near_duplicates, pose_copies
 from repset.curate.fingerprints import Fault, read_all
 from repset.curate.near_duplicates import Pair, gallery, silent
+from repset.curate.splits import SIDES, index_digest
 from repset.errors import DataError
 from repset.project import Project
 from repset.records import atomic_folder, read_json, read_rows, read_table, write_json, write_table
@@ -39,12 +40,6 @@ CODES: dict[str, str] = {
     "class_imbalance": "classes that are rare, or absent on one side",
 }
 """Every code of a finding, and what it stands for."""
-
-PAIRED = ("exact_duplicate", "near_duplicate", "video_neighbours")
-"""Codes that make two samples one group of our split."""
-
-SIDES = {"unseen_test": "test"}
-"""Official splits that are one side of a leak."""
 
 Row = Mapping[str, Any]
 Progress = Callable[[int, int, str], None]
@@ -73,21 +68,22 @@ def check_source(project: Project, source: str, progress: Progress = silent) -> 
     fingerprints, faults = read_all(project, samples, FrameStore(index), progress)
     poses = read_table(index / "poses.parquet", "poses", _POSES)
     pairs = near_duplicates.find_pairs(gallery(fingerprints, samples), progress=progress)
-    seen = {(pair.a, pair.b) for pair in pairs}
-    tracks = pose_copies.sequences(poses)
-    pairs += [p for p in pose_copies.find_pairs(tracks, samples, progress) if (p.a, p.b) not in seen]
+    # Where there are pictures they decide: two people can do the same movement alike, and a set can draw it twice.
+    bare = {row["sample_id"] for row in samples if row["kind"] == "poses"}
+    tracks = [track for track in pose_copies.sequences(poses) if track.sample_id in bare]
+    pairs += pose_copies.find_pairs(tracks, samples, progress)
     findings = [
         *_media(faults),
         *_skipped(project, source),
         *_exact(samples, read_rows(index / "frames.parquet", "frames", ["sample_id", "frame", "variant", "sha256"])),
-        *_alike(pairs, samples, {track.sample_id for track in tracks}),
+        *_alike(pairs, samples),
         *label_checks.masks(project, source, samples),
         *label_checks.poses(poses, samples),
         *label_checks.labels(project, source, samples, poses),
         *label_checks.classes(project, source, samples),
     ]
     findings = sorted((finding(**row) for row in findings), key=_order)
-    report = {"source": source, **_counts(findings, samples), "pictures_compared": len(fingerprints),
+    report = {"source": source, "index": index_digest(project, source), **_counts(findings, samples), "pictures_compared": len(fingerprints),
               "pose_sequences_compared": len(tracks)}  # fmt: skip
     with atomic_folder(project.checks(source)) as folder:
         write_table(folder / "findings.parquet", "findings", findings)
@@ -219,7 +215,7 @@ def _exact(samples: list[dict[str, Any]], frames: Iterable[Row]) -> Iterator[dic
             )  # fmt: skip
 
 
-def _alike(pairs: Iterable[Pair], samples: list[dict[str, Any]], posed: set[str]) -> Iterator[dict[str, Any]]:
+def _alike(pairs: Iterable[Pair], samples: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     about = {row["sample_id"]: row for row in samples}
     for pair in pairs:
         a, b = about[pair.a], about[pair.b]

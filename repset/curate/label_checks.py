@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from repset.curate import kinematics
 from repset.curate.pose_copies import Sequence_, sequences
+from repset.curate.splits import classes_of
 from repset.landmarks import SKELETONS, JointState
 from repset.project import Project
 from repset.records import read_rows
@@ -162,20 +163,6 @@ def _set_gaps(rows: Sequence[Row], sample: Row) -> Found:
 
 
 # --- classes ------------------------------------------------------------------------------------------------------
-
-
-def classes_of(project: Project, source: str, samples: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """sample_id → what it shows: exercise, exercises of its sets (rest aside), labels of its masks."""
-    index, found = project.index(source), defaultdict[str, set[str]](set)
-    for row in samples:
-        if name := row["exercise"] or row["exercise_native"]:
-            found[row["sample_id"]].add(name)
-    for row in read_rows(index / "sets.parquet", "sets", ["sample_id", "exercise"]):
-        if row["exercise"] and row["exercise"] != "none":
-            found[row["sample_id"]].add(row["exercise"])
-    for row in [*read_rows(index / "masks.parquet", "masks", ["sample_id", "label"]), *_muscles(project, source)]:
-        found[row["sample_id"]].add(row["label"])
-    return {sample_id: frozenset(names) for sample_id, names in found.items()}
 
 
 def _muscles(project: Project, source: str) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ Two steps over the fingerprints (SIDE × SIDE grey pictures):
 1. Candidates. Each picture is band-passed, so that brightness and lighting do not count, and its whole and VIEWS cut
    from it are correlated with every other picture, as it is and mirrored. It costs one matrix product.
 2. Proof. The best candidates are laid over each other (an affine motion, found by OpenCV's ECC) and correlated where
-   they overlap, with finer detail. From COPY (clips: COPY_CLIP) on they are near-duplicates; from ALIKE on they are neighbours, if their
-   names are numbers of one series that lie at most REACH apart (frames of one video, shots of one session).
+   they overlap, with finer detail. From COPY (clips: COPY_CLIP) on they are near-duplicates; from ALIKE on they are
+   neighbours, if their names are numbers of one series, at most REACH apart (frames of one video, shots of one session).
 
 A clip is compared by KEYS of its frames with all frames of the other: two thirds of them must find their like, so that
 a trimmed copy matches the whole. For each sample only the TOP candidates on each side of the set's own split are
@@ -326,9 +326,10 @@ def _laid_over(whole: npt.NDArray[np.uint8], part: npt.NDArray[np.uint8]) -> flo
     shift = 0.5 * side - 0.5
     warp = np.array([[side, 0, SIDE * x + shift], [0, side, SIDE * y + shift]], np.float32)
     try:
-        _, warp = cv2.findTransformECC(in_part, in_whole, warp, cv2.MOTION_AFFINE, _STOP, _EVERYWHERE, 1)
+        _, found = cv2.findTransformECC(in_part, in_whole, warp, cv2.MOTION_AFFINE, _STOP, _EVERYWHERE, 1)
     except cv2.error:  # it does not converge: nothing to lay over
         return 0.0
+    warp = np.asarray(found, np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(whole.astype(np.float32), warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones((SIDE, SIDE), np.float32), warp, (SIDE, SIDE), flags=flags) > 0.99

@@ -7,9 +7,11 @@ class has two groups or more but none in train or none in test, or the whole sou
 group whose hash lies nearest to the empty fold is moved there. Such moves are listed in the proof; they alone can be
 undone when groups are added. Hence no quotas per class: folds are balanced by chance, not by force.
 
-Groups that share an identical image are one group (the only other thing that adding data can move). Near-copies that
-the index put into different groups (two clips cut from one video, where the set does not say so) are not found here;
-the proof says so.
+Groups joined by a link that `repset check` found (identical bytes, a near-duplicate, neighbours of one recording) are
+one group: it lies where the hash of the alphabetically first of its names says. That is the only other thing that
+adding data can move: a new sample that links two groups, or that comes first by name, takes the others along. A chain
+of links is one group, since nobody can say where along a slow video the copies end; a set that is one video therefore
+has few groups, and the proof says how many.
 """
 
 import hashlib
@@ -22,13 +24,27 @@ from repset.errors import ConfigError, DataError
 from repset.exercises import NONE
 from repset.params import SplitParams
 from repset.project import Project
-from repset.records import atomic_folder, read_rows, write_json, write_table
+from repset.records import (
+    atomic_folder,
+    read_json,
+    read_rows,
+    sha256_bytes,
+    sha256_file,
+    write_json,
+    write_table,
+)
 
 FOLDS = ("train", "calibration", "validation", "test")
-SEARCHED = "shared groups and byte-identical images or media; near-copies under other names are not searched for"
+LINKS = ("exact_duplicate", "near_duplicate", "video_neighbours")
+"""Codes of findings that make two samples one group."""
+SEARCHED = (
+    "shared groups; byte-identical images or media; near-duplicates (rescaled, re-encoded, mirrored or trimmed copies "
+    "of pictures and pose sequences) and neighbours of one recording, within this source, as repset check finds them"
+)
 """What a zero in the proof means, written into it."""
 
-_SIDES = {"unseen_test": "test"}  # official splits that are one side of a leak
+SIDES = {"unseen_test": "test"}
+"""Official splits that are one side of a leak."""
 
 Row = Mapping[str, Any]
 
@@ -44,31 +60,61 @@ class Split:
 def build_split(project: Project, source: str, params: SplitParams) -> Split:
     """The stage `split`: write split.parquet and proof.json into `datasets/<source>/split`.
 
-    Raises: DataError if the index is missing or holds no sample; ConfigError for fractions that do not sum to 1.
+    Raises: DataError if the index is missing, holds no sample or was not checked; ConfigError for fractions that do not
+        sum to 1.
     """
     index = project.index(source)
     samples = read_rows(index / "samples.parquet", "samples")
     if not samples:
         raise DataError(index / "samples.parquet", "samples to split", "none", f"Run: repset index {source}")
     frames = read_rows(index / "frames.parquet", "frames", ["sample_id", "frame", "variant", "sha256"])
-    split = split_source(samples, frames, _classes(project, source, samples), params)
+    links = read_links(project, source)
+    split = split_source(samples, frames, classes_of(project, source, samples), params, links)
     with atomic_folder(project.split(source)) as folder:
         write_table(folder / "split.parquet", "split", split.rows)
         write_json(folder / "proof.json", {"source": source, **split.proof})
     return split
 
 
-def _classes(project: Project, source: str, samples: Iterable[Row]) -> dict[str, frozenset[str]]:
-    """sample_id → what it shows: exercise, exercises of its sets, labels of its masks."""
-    index, found = project.index(source), defaultdict(set)
+def index_digest(project: Project, source: str) -> str:
+    """One hash of the index tables that links follow from; `check` notes it, so that stale findings are noticed."""
+    names = ("samples.parquet", "frames.parquet", "poses.parquet")
+    index = project.index(source)
+    return sha256_bytes("\n".join(sha256_file(index / n) for n in names if (index / n).is_file()).encode())
+
+
+def is_checked(project: Project, source: str) -> bool:
+    """Whether `repset check` has seen the index as it is now."""
+    path = project.checks(source) / "report.json"
+    return path.is_file() and read_json(path).get("index") == index_digest(project, source)
+
+
+def read_links(project: Project, source: str) -> list[dict[str, Any]]:
+    """Findings (code, sample_id, other_id, value) that make two samples of a source one group.
+
+    Raises: DataError if the source was not checked since it was indexed.
+    """
+    path = project.checks(source) / "findings.parquet"
+    if not is_checked(project, source):
+        raise DataError(path, "findings on the index as it is now", "none", f"Run: repset check {source}")
+    rows = read_rows(path, "findings", ["code", "sample_id", "other_id", "value"])
+    return [row for row in rows if row["code"] in LINKS]
+
+
+def classes_of(project: Project, source: str, samples: Iterable[Row]) -> dict[str, frozenset[str]]:
+    """sample_id → what it shows: exercise, exercises of its sets (rest aside), labels of masks, muscles of clips."""
+    index, found = project.index(source), defaultdict[str, set[str]](set)
     for row in samples:
         if name := row["exercise"] or row["exercise_native"]:
             found[row["sample_id"]].add(name)
     for row in read_rows(index / "sets.parquet", "sets", ["sample_id", "exercise"]):
         if row["exercise"] and row["exercise"] != NONE:
             found[row["sample_id"]].add(row["exercise"])
-    for row in read_rows(index / "masks.parquet", "masks", ["sample_id", "label"]):
-        found[row["sample_id"]].add(row["label"])
+    for table in ("masks", "muscles"):
+        path = index / f"{table}.parquet"
+        if table == "masks" or path.is_file():
+            for row in read_rows(path, table, ["sample_id", "label"]):
+                found[row["sample_id"]].add(row["label"])
     return {sample_id: frozenset(names) for sample_id, names in found.items()}
 
 
@@ -92,7 +138,11 @@ def fold_ranges(params: SplitParams) -> dict[str, tuple[float, float]]:
 
 
 def split_source(
-    samples: Sequence[Row], frames: Iterable[Row], classes: Mapping[str, frozenset[str]], params: SplitParams
+    samples: Sequence[Row],
+    frames: Iterable[Row],
+    classes: Mapping[str, frozenset[str]],
+    params: SplitParams,
+    links: Sequence[Row] = (),
 ) -> Split:
     """Folds of one source.
 
@@ -100,10 +150,16 @@ def split_source(
         samples: rows of table samples (sample_id, group, official_split, media_sha256).
         frames: rows with sample_id, frame, variant and sha256, to find identical images across groups.
         classes: sample_id → class names, for strata and for the counts of the proof.
+        links: findings whose two samples (sample_id, other_id) must not part, with code and value.
     """
     group_of = {row["sample_id"]: row["group"] or row["sample_id"] for row in samples}
     duplicates = _duplicates(samples, frames, group_of)
-    united = _unite(group_of, duplicates)
+    links = sorted(
+        (row for row in links if row["sample_id"] in group_of and row["other_id"] in group_of),
+        key=lambda row: (row["sample_id"], row["other_id"], row["code"]),
+    )
+    joined = [(row["sample_id"], row["other_id"]) for row in links]
+    united = _unite(group_of, [*([p["sample_id"] for p in d["samples"]] for d in duplicates), *joined])
     members: dict[str, list[str]] = defaultdict(list)
     for sample_id, group in group_of.items():
         members[united[group]].append(sample_id)
@@ -120,7 +176,8 @@ def split_source(
         }
         for row in sorted(samples, key=lambda row: str(row["sample_id"]))
     ]
-    return Split(rows, _proof(rows, classes, params, moved, group_of, united, duplicates))
+    found = _Found(group_of, united, duplicates, links)
+    return Split(rows, _proof(rows, classes, params, moved, found))
 
 
 def _duplicates(samples: Sequence[Row], frames: Iterable[Row], group_of: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -140,8 +197,8 @@ def _duplicates(samples: Sequence[Row], frames: Iterable[Row], group_of: Mapping
     ]
 
 
-def _unite(group_of: Mapping[str, str], duplicates: Sequence[Row]) -> dict[str, str]:
-    """Group → name of its united group: the alphabetically first of those connected by a duplicate."""
+def _unite(group_of: Mapping[str, str], together: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Group → name of its united group: the alphabetically first of those connected by samples that stay together."""
     parent = {group: group for group in group_of.values()}
 
     def root(group: str) -> str:
@@ -149,8 +206,8 @@ def _unite(group_of: Mapping[str, str], duplicates: Sequence[Row]) -> dict[str, 
             parent[group] = group = parent[parent[group]]
         return group
 
-    for duplicate in duplicates:
-        roots = sorted({root(group_of[place["sample_id"]]) for place in duplicate["samples"]})
+    for samples in together:
+        roots = sorted({root(group_of[sample_id]) for sample_id in samples})
         for other in roots[1:]:
             parent[other] = roots[0]
     return {group: root(group) for group in parent}
@@ -203,25 +260,40 @@ def _assign(strata: Mapping[str, str], params: SplitParams) -> tuple[dict[str, s
     return folds, [moved[group] for group in sorted(moved)]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What joins samples: sample_id → group, group → united group, identical images across groups, links."""
+
+    group_of: Mapping[str, str]
+    united: Mapping[str, str]
+    duplicates: Sequence[Row]
+    links: Sequence[Row]
+
+    @property
+    def linked(self) -> list[Row]:
+        """Links between different groups."""
+        return [row for row in self.links if self.group_of[row["sample_id"]] != self.group_of[row["other_id"]]]
+
+
 def _proof(
     rows: Sequence[Row],
     classes: Mapping[str, frozenset[str]],
     params: SplitParams,
     moved: list[dict[str, str]],
-    group_of: Mapping[str, str],
-    united: Mapping[str, str],
-    duplicates: list[dict[str, Any]],
+    found: _Found,
 ) -> dict[str, Any]:
     fold_of = {row["sample_id"]: row["fold"] for row in rows}
     groups: dict[str, set[str]] = {fold: set() for fold in FOLDS}
     for row in rows:
         groups[row["fold"]].add(row["group"])
     shared = sum(len(groups[a] & groups[b]) for i, a in enumerate(FOLDS) for b in FOLDS[i + 1 :])
-    leaks = sum(len({fold_of[place["sample_id"]] for place in d["samples"]}) > 1 for d in duplicates)
+    leaks = sum(len({fold_of[place["sample_id"]] for place in d["samples"]}) > 1 for d in found.duplicates)
+    parted = sum(fold_of[row["sample_id"]] != fold_of[row["other_id"]] for row in found.links)
     assert shared == 0, "a group lies in two folds"
     assert leaks == 0, "identical images lie in two folds"
+    assert parted == 0, "near-duplicates lie in two folds"
     named: dict[str, list[str]] = defaultdict(list)
-    for group, name in united.items():
+    for group, name in found.united.items():
         named[name].append(group)
     folds = {}
     for fold in FOLDS:
@@ -237,39 +309,47 @@ def _proof(
         "folds": folds,
         "groups_shared_between_folds": shared,
         "identical_images_shared_between_folds": leaks,
-        "groups_united_by_identical_images": [sorted(names) for _, names in sorted(named.items()) if len(names) > 1],
-        "identical_images_across_groups": duplicates,
+        "near_duplicates_shared_between_folds": parted,
+        "near_duplicates_across_groups": dict(sorted(Counter(row["code"] for row in found.linked).items())),
+        "groups_united": [sorted(names) for _, names in sorted(named.items()) if len(names) > 1],
+        "identical_images_across_groups": list(found.duplicates),
         "groups_moved_to_fill_a_fold": moved,
-        "official_split": _official(rows, group_of, duplicates),
+        "official_split": _official(rows, found),
     }
 
 
-def _official(
-    rows: Sequence[Row], group_of: Mapping[str, str], duplicates: list[dict[str, Any]]
-) -> dict[str, Any] | None:
-    """What leaks in the set's own split: groups and identical images on more than one side; None without a split."""
+def _official(rows: Sequence[Row], found: _Found) -> dict[str, Any] | None:
+    """What leaks in the set's own split: groups, identical images and near-duplicates on more than one side."""
     side: dict[str, str] = {}
     for row in rows:
         if row["official_split"] is not None:
             name = str(row["official_split"])
-            side[row["sample_id"]] = _SIDES.get(name, name)
+            side[row["sample_id"]] = SIDES.get(name, name)
     if not side:
         return None
     sides: dict[str, set[str]] = defaultdict(set)
     for sample_id, name in side.items():
-        sides[group_of[sample_id]].add(name)
+        sides[found.group_of[sample_id]].add(name)
     straddling = {group for group, names in sides.items() if len(names) > 1}
     images = []
-    for duplicate in duplicates:
-        found = {
-            place["sample_id"]: side[place["sample_id"]] for place in duplicate["samples"] if place["sample_id"] in side
-        }
-        if len(set(found.values())) > 1:
-            images.append({"sha256": duplicate["sha256"], "samples": dict(sorted(found.items()))})
-    leaking = {s for s in side if group_of[s] in straddling} | {s for image in images for s in image["samples"]}
+    for duplicate in found.duplicates:
+        places = [place["sample_id"] for place in duplicate["samples"] if place["sample_id"] in side]
+        if len({side[sample_id] for sample_id in places}) > 1:
+            images.append({"sha256": duplicate["sha256"], "samples": {s: side[s] for s in sorted(places)}})
+    near = [
+        {"found": row["code"], "value": row["value"],
+         "samples": {name: side[name] for name in (row["sample_id"], row["other_id"])}}
+        for row in found.links
+        if row["code"] != "exact_duplicate"
+        and {row["sample_id"], row["other_id"]} <= set(side)
+        and side[row["sample_id"]] != side[row["other_id"]]
+    ]  # fmt: skip
+    leaking = {s for s in side if found.group_of[s] in straddling}
+    leaking |= {s for entry in [*images, *near] for s in entry["samples"]}
     return {
         "samples": dict(sorted(Counter(side.values()).items())),
         "groups_shared": sorted(straddling),
         "identical_images_shared": images,
+        "near_duplicates_shared": near,
         "samples_leaking": sorted(leaking),
     }
