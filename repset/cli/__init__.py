@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("The loop", "report", "Write one HTML page with pictures of everything above."),
     "rules": Entry("Your own media", "rules", "List, show and check form rules; try your own against the default."),
     "segment": Entry("Your own media", "segment", "Mark the muscles expected to work in images and videos."),
+    "review": Entry("People", "review", "Look at labels and decide: repetitions at keyboard speed."),
     "labelstudio": Entry("People", "labelstudio", "Send labels to Label Studio, and bring decisions back."),
     "round": Entry("People", "round", "Close a review round, so that the next bootstrap may learn from it."),
     "why": Entry("People", "why", "Show where each label of a sample comes from."),

@@ -4,6 +4,7 @@ A file that a browser plays is served where it lies. Frames out of a shard, vide
 are poses alone become proxies: JPEG as stored, or H.264 at a constant rate, frames one to one.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ Floats = npt.NDArray[np.float32]
 STAGE_PX = 480
 """Height of a picture drawn for a sample that is poses alone."""
 
+_NEAR = 90  # frames; nearer to the beginning a video is read in order, which needs no seeking
 _PAPER = (34, 30, 28)  # behind a stick figure: near black, as blue, green, red
 
 
@@ -74,17 +76,34 @@ def frames(
     if rows:
         yield from (store.image(row) for row in rows[start:end])
     elif sample["media"]:
-        for number, (_, image) in enumerate(read_video(project.root / sample["media"])):
-            if number >= end:
-                return
-            if number >= start:
-                yield image
+        yield from itertools.islice(
+            _seek(project.root / str(sample["media"]), start, float(sample["fps"])), end - start
+        )
     else:
         xy, seen, skeleton = poses(project, source, sample["sample_id"])
         if not len(xy):
             todo = f"Run: repset index {source}"
             raise DataError(sample["sample_id"], "frames, a video or poses", "none of them", todo)
         yield from stick_figures(xy, seen, skeleton, start, end)
+
+
+def _seek(path: Path, start: int, fps: float) -> Iterator[Image]:
+    """Frames of a video from number `start` on, without decoding all before it."""
+    if start < _NEAR:
+        yield from (image for _, image in itertools.islice(read_video(path), start, None))
+        return
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        tick = float(stream.time_base or 0)
+        first = (stream.start_time or 0) * tick
+        container.seek(int((start / fps - 0.5 + first) / tick), stream=stream)
+        for frame in container.decode(stream):
+            if round((float(frame.time or 0) - first) * fps) >= start:
+                turns = round(frame.rotation / 90) % 4
+                image = frame.to_ndarray(format="bgr24", threads=1).astype(np.uint8, copy=False)
+                yield np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def poses(project: Project, source: str, sample_id: str, person: int = 0) -> tuple[Floats, Floats, str]:
