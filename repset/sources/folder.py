@@ -169,7 +169,7 @@ class _Reading:
             paths.setdefault(str(path.parent if self.spec.sequences else path.with_suffix("")), []).append(name)
         if self.spec.sequences and "." in paths:
             raise DataError(
-                self.tree.where, "a folder for each sequence", f"images beside them ({paths['.'][0]})", _FIX
+                self.tree.where, "a folder for each sequence", f"images beside the folders ({paths['.'][0]})", _FIX
             )
         natives = native_ids(sorted(paths), self.labelled is not None)
         for video in self.videos:
