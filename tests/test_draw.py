@@ -283,6 +283,14 @@ def test_a_verdict_banner_fits_any_width(width: int) -> None:
     assert changed(blank(240, width), image)[-60:].any()
 
 
+def test_on_a_tiny_image_the_message_gives_way_to_the_counter() -> None:
+    tiny, small = blank(96, 170), blank(240, 320)
+    for image in (tiny, small):
+        draw_verdict(image, FORM[1])
+    assert not changed(blank(96, 170), tiny)[:40].any()
+    assert changed(blank(), small)[180:200].any()
+
+
 def test_masks_colour_their_pixels_and_an_absent_muscle_nothing() -> None:
     biceps = np.zeros((240, 320), np.uint8)
     biceps[50:90, 60:120] = 255

@@ -161,8 +161,8 @@ def _panels(
     panels: list[Any] = []
     for name in names:
         mine = [rule for rule in rules.rules if rule.angle == name]
-        curves = _curves(name, mine, track)
-        if not any(np.isfinite(values).any() for values in curves.values()):
+        curves = {key: values for key, values in _curves(name, mine, track).items() if np.isfinite(values).any()}
+        if not curves:
             continue
         points = [
             (float(time_s[f.frame]), f.value_deg, f.verdict) for f in found if f.rule.angle == name and f.frame >= 0

@@ -180,7 +180,10 @@ def draw_verdict(image: Image, row: Row) -> None:
     while measured and text_size(measured, size)[0] > room and size > 8:
         size -= 1
     beside = bool(measured) and text_size(head, size, bold=True)[0] + text_size(measured, size)[0] + 2 * pad <= room
-    lines = wrap_text(str(row.get("message") or ""), size, room, 2) + ([measured] if measured and not beside else [])
+    below = [measured] if measured and not beside else []
+    free = image.shape[0] - 2 * pad - _timeline_px(image) - round(3.4 * text_px(image))  # under the counter
+    spare = max(0, min(2, (free - pad) // line - 1 - len(below)))  # on a tiny image the message gives way
+    lines = (wrap_text(str(row.get("message") or ""), size, room, spare) if spare else []) + below
     first = text_size(head, size, bold=True)[0] + (text_size(measured, size)[0] + 2 * pad if beside else 0)
     width = max([first, *(text_size(text, size)[0] for text in lines)]) + 2 * pad
     height = line * (1 + len(lines)) + pad
