@@ -2,6 +2,10 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +152,43 @@ def test_missing_exercise_model_is_told_before_any_work(
         f"{nowhere}: expected the released exercise model, found no file. Name the exercise: --exercise squat."
     )
     assert not (tmp_path / "cache" / "repset" / "poses").exists()
+
+
+@pytest.mark.pose
+def test_killed_job_loses_nothing_finished_and_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, images: list[Image]
+) -> None:
+    long = tmp_path / "clips" / "a_long.mp4"
+    write_video(long, images * 40, 12)
+    out, cache = tmp_path / "out", tmp_path / "cache" / "repset" / "poses"
+    arguments = [sys.executable, "-m", "repset", "autolabel", str(folder), "--exercise", "squat", "--out", str(out)]
+    job = subprocess.Popen([*arguments, "--jobs", "2"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        if len(list(cache.rglob("*.npz"))) >= 3:
+            break
+        time.sleep(0.1)
+    job.kill()
+    assert job.wait() == -signal.SIGKILL
+    assert not out.exists()
+    assert len(list(tmp_path.glob(".out.*.part"))) == 1
+
+    long.unlink()
+    done = subprocess.run([*arguments, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    about = json.loads(done.stdout)
+    assert (about["cached"], about["media"], about["several_people"]) == (3, 3, [])
+    assert about == read_json(out / "job.json")
+    assert list(tmp_path.glob(".out.*.part")) == []
+
+
+@pytest.mark.pose
+def test_fewer_frames_a_second_keep_their_times(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = label_files([folder / "monday" / "squat.mp4"], out, PARAMS, exercise="squat", jobs=1, fps=4)
+    poses = read_table(out / "poses.parquet", "poses", ["frame", "time_s"])
+    assert poses["frame"].to_pylist() == list(range(8))
+    assert poses["time_s"].to_pylist() == pytest.approx([0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75])
+    assert (report.about["frames"], report.about["fps"]) == (8, 4)
+    assert summary(out)[0]["fps"] == "4.0"
 
 
 def test_text_file_named_mp4_is_one_sentence_on_the_command_line(folder: Path, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """The two jobs: label a source of the project (a stage), or anyone's files (a folder of tables and summary.csv)."""
 
+import fcntl
+import glob
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -93,7 +96,7 @@ def label_files(
     options = _options(params, given, _cache(), jobs, len(found.tasks))
     options = replace(options, overlay=overlay, plot=plot, frames=frames, person=person, keep_fps=fps)
     about = _about(options, found.tasks)
-    with atomic_folder(out) as folder:
+    with _work_folder(out) as folder:
         outcomes = _run(list(found.tasks), options, folder, jobs, on_error, watch)
         lost = [summary_row(p.media, status="error", reason=p.reason) for p in found.problems]
         summary = sorted([row for o in outcomes for row in o.summary] + lost, key=lambda row: str(row["media"]))
@@ -131,7 +134,7 @@ def label_source(
         raise DataError(index / "samples.parquet", "samples to label", "none", f"Run: repset index {source}")
     options = _options(params, None, project.cache / "cache" / "poses", jobs, len(tasks))
     about = {"source": source} | _about(options, tasks)
-    with atomic_folder(out) as folder:
+    with _work_folder(out) as folder:
         outcomes = _run(tasks, options, folder, jobs, on_error, watch)
         summary = [row for outcome in outcomes for row in outcome.summary]
         _write(folder, outcomes, summary)
@@ -158,6 +161,30 @@ def _check_out(out: Path) -> None:
         )  # fmt: skip
     if out.exists() and not out.is_dir():
         raise DataError(out, "a folder", "a file", "Choose another folder with --out")
+
+
+@contextmanager
+def _work_folder(out: Path) -> Iterator[Path]:
+    """`atomic_folder`; what a job that was killed left beside `out` goes, what one at work holds stays."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        with _lock(left) as free:
+            if free:
+                shutil.rmtree(left, ignore_errors=True)
+    with atomic_folder(out) as folder, _lock(folder):
+        yield folder
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Hold a folder as one's own, which ends with the process however that ends; false: another holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
 
 
 def _cache() -> Path:
