@@ -58,10 +58,11 @@ def clips(folder: Path) -> list[Clip]:
 def track_of(path: Path, recipe: str = "") -> PoseTrack:
     """MediaPipe's track of a file, or of what a recipe of PICTURES makes of it."""
     make = PICTURES[recipe] if recipe else None
-    return _cached(sha256_file(path), f"video {recipe}", lambda: (make or _same)(read_video(path, rgb=True)), rgb=True)
+    return cached_track(sha256_file(path), f"video {recipe}", lambda: (make or _same)(read_video(path, rgb=True)), rgb=True)
 
 
-def _cached(content: str, how: str, frames: Callable[[], Frames], rgb: bool = False) -> PoseTrack:
+def cached_track(content: str, how: str, frames: Callable[[], Frames], rgb: bool = False) -> PoseTrack:
+    """The track of the frames, estimated once for each content and recipe."""
     key = pose_key(content, "full", f"trust 1 {how}")
     folder = cache_folder() / "trust"
     track = read_track(folder, key)
@@ -188,10 +189,10 @@ def negatives(folder: Path) -> dict[str, PoseTrack]:
     made = {f"{name} (whole clip)": track_of(folder / f"{name}.mp4") for name in ("plank_1", "negative_1")}
     for title, parts in IDLE.items():
         content = sha256_bytes("".join(sha256_file(folder / part.file) for part in parts).encode())
-        made[title] = _cached(content, f"parts {parts}", lambda parts=parts: _joined(folder, parts), rgb=True)
+        made[title] = cached_track(content, f"parts {parts}", lambda parts=parts: _joined(folder, parts), rgb=True)
     for file, at_s in STILL:
         for how, move in (("frozen", _hold), ("slow pan", _pan), ("slow zoom", _zoom)):
-            made[f"{how} ({Path(file).stem} at {at_s:g} s)"] = _cached(
+            made[f"{how} ({Path(file).stem} at {at_s:g} s)"] = cached_track(
                 sha256_file(folder / file), f"{how} {at_s}", lambda file=file, at_s=at_s, move=move: move(
                     _picture(folder / file, at_s)), rgb=True,
             )  # fmt: skip
@@ -234,7 +235,7 @@ def _hold(image: Image) -> Iterator[tuple[float, Image]]:
 
 def _pan(image: Image) -> Iterator[tuple[float, Image]]:
     """The camera goes from the left to the right sixth of the picture and back."""
-    yield from _moved(image, lambda share: (np.array([(1 - np.cos(2 * np.pi * share)) / 2 / 6, 0.0]), 1.2))
+    yield from _moved(image, lambda share: (np.array([-np.cos(2 * np.pi * share) / 12, 0.0]), 1.2))
 
 
 def _zoom(image: Image) -> Iterator[tuple[float, Image]]:
@@ -248,6 +249,6 @@ def _moved(image: Image, path: Callable[[float], tuple[Any, float]]) -> Iterator
     for k in range(count):
         shift, factor = path(k / count)
         centre = np.array([width, height]) / 2
-        offset = centre - factor * centre - factor * (shift - [1 / 12 if shift[0] else 0, 0]) * [width, height]
+        offset = centre - factor * (centre + shift * [width, height])
         turn = np.array([[factor, 0, offset[0]], [0, factor, offset[1]]])
         yield k / FPS, cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)

@@ -12,7 +12,7 @@ from repset import angles, exercises
 from repset.autolabel import form, view
 from repset.autolabel.form import Finding
 from repset.autolabel.posture import plausible
-from repset.autolabel.reps import COUNTING, Rep, Signal, count, counting_signal
+from repset.autolabel.reps import COUNTING, Rep, Signal, count, counting_signal, join_signals
 from repset.autolabel.ruleset import RuleSet
 from repset.autolabel.smooth import CleanTrack, clean, cut
 from repset.autolabel.tempo import Tempo, tempo
@@ -20,6 +20,7 @@ from repset.records import TABLES
 from repset.schema import PoseTrack, Stretch
 
 MIN_FRAMES = 3
+MIN_SHOT_S = 1.0  # between two cuts: a detector that has just found someone needs a third of it to settle
 ORIGIN = "rule"
 
 
@@ -98,11 +99,21 @@ def _status(track: PoseTrack, seen: npt.NDArray[np.bool_]) -> tuple[str, str]:
 
 
 def count_stretch(exercise: str, track: CleanTrack) -> tuple[Signal, list[Rep]]:
-    """Signal and repetitions of one stretch; `track` is cleaned with visibility 0."""
-    signal = counting_signal(exercise, track)
+    """Signal and repetitions of one stretch; `track` is cleaned with visibility 0.
+
+    What lies between two cuts is counted by itself: another view has other swings, another side that is seen.
+    """
     spec = COUNTING[exercise]
-    reps = count(signal.values, track.track.time_s, spec, track.segments)
-    return signal, plausible(reps, signal, track, spec)
+    signals: list[Signal] = []
+    reps: list[Rep] = []
+    for start, end in track.segments or ((0, len(track.track.time_s)),):
+        part = track.cut(start, end)
+        signal = counting_signal(exercise, part)
+        alone = len(track.segments) < 2 or part.track.time_s[-1] - part.track.time_s[0] >= MIN_SHOT_S
+        found = plausible(count(signal.values, part.track.time_s, spec), signal, part, spec) if alone else []
+        reps += [replace(rep, start=rep.start + start, turn=rep.turn + start, end=rep.end + start) for rep in found]
+        signals.append(signal)
+    return join_signals(signals), reps
 
 
 def angle_table(sample_id: str, track: PoseTrack) -> pa.Table:

@@ -10,6 +10,7 @@ came from and went back to the start position. All shares and minima below are t
 what a body can do and checked on clips counted by eye.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repset import angles, exercises
-from repset.autolabel.smooth import CleanTrack, rolling_scale
+from repset.autolabel.smooth import CleanTrack, rolling_median, rolling_scale
 from repset.autolabel.view import mean_visibility
 from repset.landmarks import SKELETONS
 from repset.schema import Floats, PoseTrack
@@ -30,10 +31,12 @@ TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a 
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
 RETURN_SHARE = 0.5  # of the larger swing: a movement that never comes back so far is no repetition of anything
 EDGE_SHARE = 0.75  # of the typical swing: an extreme at the clip's edge that was reached, not passed through
+BEGUN_SHARE = 0.15  # of the typical swing: a way back (or up) that the clip cuts off had begun
 REST_SHARE = 0.1  # of its swing: a repetition starts and ends where the movement leaves and re-enters this band
 MIN_SWING_S = 0.1  # a full swing in less time is a slip of the detector
 MAX_SILENCE_S = 2.0  # nothing known for longer: what was before and after is counted apart
 BOTH_SIDES_SHARE = 0.5  # the worse-seen side takes part when it is seen at least this well, relative to the better
+HOP_HALF_WINDOW_S = 0.75  # of the median that is the body's place without its hops
 MIN_SEEN = 0.15  # mean visibility of the limb below which nothing is counted
 
 
@@ -152,6 +155,28 @@ def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
     return Signal(_join(values, used, spec.combine), bend, deep, side, best, ends)
 
 
+def join_signals(parts: Sequence[Signal]) -> Signal:
+    """One signal of several in a row; its side is that of the longest part in which a limb is seen."""
+    if len(parts) == 1:
+        return parts[0]
+    bends = [[part.bend_deg for part in parts], [part.bend_3d_deg for part in parts]]
+    image, space = (
+        np.concatenate(
+            [
+                np.full(len(part.values), np.nan) if bend is None else bend
+                for part, bend in zip(parts, kind, strict=True)
+            ]
+        )
+        if any(bend is not None for bend in kind)
+        else None
+        for kind in bends
+    )
+    seen = [part for part in parts if part.side != "none"] or list(parts)
+    side = max(seen, key=lambda part: len(part.values)).side
+    best = max((part.seen for part in parts), default=0.0)
+    return Signal(np.concatenate([part.values for part in parts]), image, space, side, best)
+
+
 def _end(signal: str, side: str, clean: CleanTrack) -> Doubles:
     """(T, 2) from the root of a limb to its end, in torso lengths."""
     angle, names = angles.BY_NAME[f"{side}_{signal}"], SKELETONS[clean.track.skeleton].joints
@@ -187,7 +212,11 @@ def _one_side(spec: Counting, signal: str, side: str, clean: CleanTrack) -> Doub
     if spec.height:
         joint, over = spec.height
         height = -track.xy_px[:, names.index(f"{side}_{joint}"), 1].astype(np.float64)
-        base = -track.xy_px[:, names.index(f"{side}_{over}"), 1] if over else _slow(height, track.time_s)
+        base = (
+            -track.xy_px[:, names.index(f"{side}_{over}"), 1]
+            if over
+            else rolling_median(height, track.time_s, HOP_HALF_WINDOW_S)
+        )
         return (height - base) / clean.scale_px
     angle = angles.BY_NAME[f"{side}_{signal}"]
     if any(joint not in names for joint in (angle.a, angle.b, angle.c)):
@@ -200,8 +229,8 @@ def reach_deg(a: Doubles, b: Doubles, c: Doubles, time_s: Doubles) -> Doubles:
     """(T,) angle at b of a limb whose bones had their best-seen length in every frame; degrees, NaN unknown.
 
     Args:
-        a, b, c: (T, 2) pixels. Best-seen: 90th percentile within two seconds around, so a person who walks towards
-            the camera does not seem to bend.
+        a, b, c: (T, 2) pixels. Best-seen: 90th percentile around the frame (`smooth.rolling_scale`), so a person who
+            walks towards the camera does not seem to bend.
     """
     upper = rolling_scale(np.linalg.norm(a - b, axis=-1), time_s)
     lower = rolling_scale(np.linalg.norm(c - b, axis=-1), time_s)
@@ -209,17 +238,6 @@ def reach_deg(a: Doubles, b: Doubles, c: Doubles, time_s: Doubles) -> Doubles:
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (upper**2 + lower**2 - span**2) / (2 * upper * lower)
     return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.float64)
-
-
-def _slow(values: Doubles, time_s: Doubles, half_window_s: float = 0.75) -> Doubles:
-    """Running median: where the body would be without the hops."""
-    out = np.full(len(values), np.nan)
-    for i, t in enumerate(time_s):
-        near = values[slice(*np.searchsorted(time_s, (t - half_window_s, t + half_window_s)))]
-        near = near[np.isfinite(near)]
-        if len(near):
-            out[i] = np.median(near)
-    return out
 
 
 def _active(values: dict[str, Doubles]) -> list[str]:
@@ -322,6 +340,10 @@ def _reps_of(
         after = extremes[k + 1] if k + 1 < len(extremes) else None
         up = float(values[turn] - values[before]) if before is not None else 0.0  # 0: not seen
         down = float(values[turn] - values[after]) if after is not None else 0.0
+        if after is None and up >= EDGE_SHARE * typical:  # the clip ends on the way back
+            after, down = _begun(values, turn, len(values) - 1, typical)
+        if before is None and down >= EDGE_SHARE * typical:
+            before, up = _begun(values, turn, 0, typical)
         lift, whole = up if spec.lift_first else down, up > 0 and down > 0
         if lift <= 0 or (not whole and lift < EDGE_SHARE * typical):  # a rest, or passed through at the edge
             continue
@@ -340,6 +362,12 @@ def _reps_of(
             rep = _merge(reps.pop(), rep, signal)
         reps.append(rep)
     return reps
+
+
+def _begun(values: Doubles, turn: int, edge: int, typical: float) -> tuple[int | None, float]:
+    """The piece's edge as the end of a movement that had clearly begun, and how far it went; else None and 0."""
+    way = float(values[turn] - values[edge])
+    return (edge, way) if way >= BEGUN_SHARE * typical else (None, 0.0)
 
 
 def _leaves(values: Doubles, turn: int, rest: int | None) -> int:

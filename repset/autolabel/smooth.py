@@ -27,9 +27,16 @@ MAX_GAP_S = 0.25  # longer gaps stay unknown: within this time no joint turns ro
 HAMPEL_HALF_WINDOW_S = 0.1  # a real turning point lasts longer
 HAMPEL_SIGMAS = 4.0
 HAMPEL_FLOOR_TORSO = 0.15  # never call an outlier what is closer to the local median than this share of the torso
+SCALE_HALF_WINDOW_S = 5.0  # the slowest repetitions last 8 s: the window must show the limb straight once
+SCALE_STEP_S = 0.2
 CUT_TORSO = 0.6  # the whole body moves further than this in one frame ...
 CUT_TORSO_PER_S = 8.0  # ... and faster than this: camera cut, or another person
+JUMP_TORSO = 0.2  # or the whole body leaps out of its own movement by this, the detector's tremor, and ...
+JUMP_TORSO_PER_S2 = 60.0  # ... more than 3 g, which no body does as a whole: a cut between two people in one place
+CUT_HALF_WINDOW_S = 2.0  # of the body size by which a jump is measured: across a cut there are two
 CUT_TORSO_LONG = 2.5  # after a pause in detection nobody turns up further away than this
+PAUSE_S = 1.0  # a longer step of the clock than this ...
+PAUSE_FRAMES = 5  # ... and than so many frames: the recording paused
 MAX_SWAP_S = 1.0  # a longer exchange of left and right is a person who turned, not a slip of the detector
 
 
@@ -85,11 +92,12 @@ def clean(track: PoseTrack, min_visibility: float) -> CleanTrack:
     swaps = swapped_frames(xy, track.time_s, track.skeleton)
     mirror = list(SKELETONS[track.skeleton].mirror)
     xy[swaps] = xy[swaps][:, mirror]
-    size = rolling_scale(scale, track.time_s)
-    segments = cut_segments(xy, track.time_s, size)
+    segments = cut_segments(xy, track.time_s, rolling_scale(scale, track.time_s, CUT_HALF_WINDOW_S))
+    size = np.full(len(scale), np.nan)
     outliers = 0
     filled = 0
     for start, end in segments:
+        size[start:end] = rolling_scale(scale[start:end], track.time_s[start:end])
         part, times = xy[start:end], track.time_s[start:end]
         outliers += reject_outliers(part, times, size[start:end])
         filled += fill_gaps(part, times)
@@ -120,20 +128,44 @@ def torso_px(xy_px: Doubles, skeleton: str) -> Doubles:
     return np.where(np.isfinite(both), both, one)
 
 
-def rolling_scale(torso: Doubles, time_s: Doubles, half_window_s: float = 2.0) -> Doubles:
-    """(T,) the torso's 90th percentile around each frame: a trunk that leans towards the camera looks short."""
-    out = np.full(len(torso), np.nan)
-    step = max(1, len(torso) // 400)  # a slow quantity: sampled, then joined by straight lines
-    knots = np.unique(np.r_[np.arange(0, len(torso), step), len(torso) - 1]) if len(torso) else np.array([], int)
-    for i in knots:
-        near = torso[slice(*np.searchsorted(time_s, (time_s[i] - half_window_s, time_s[i] + half_window_s)))]
-        near = near[np.isfinite(near)]
-        if len(near):
-            out[i] = np.percentile(near, 90)
-    known = knots[np.isfinite(out[knots])] if len(knots) else knots
-    if len(known):
-        out = np.interp(time_s, time_s[known], out[known])
-    return out
+def rolling_scale(torso: Doubles, time_s: Doubles, half_window_s: float = SCALE_HALF_WINDOW_S) -> Doubles:
+    """(T,) a length's 90th percentile around each frame: a trunk that leans towards the camera looks short.
+
+    A slow quantity: measured five times a second, then joined by straight lines. Must not reach across a cut.
+    """
+    if not len(torso):
+        return np.empty(0)
+    step = max(1, int(SCALE_STEP_S / _period_s(time_s)))
+    knots = np.unique(np.r_[np.arange(0, len(torso), step), len(torso) - 1])
+    ordered = np.sort(around(torso, time_s, knots, half_window_s), axis=-1)  # NaN last
+    count = np.isfinite(ordered).sum(-1)
+    place = 0.9 * np.maximum(count - 1, 0)  # as np.percentile interpolates
+    low = np.floor(place).astype(np.intp)
+    row = np.arange(len(knots))
+    below, above = ordered[row, low], ordered[row, np.minimum(low + 1, np.maximum(count - 1, 0))]
+    found = below + (place - low) * (above - below)
+    known = count > 0
+    if not known.any():
+        return np.full(len(torso), np.nan)
+    return np.asarray(np.interp(time_s, time_s[knots[known]], found[known]), np.float64)
+
+
+def rolling_median(values: Doubles, time_s: Doubles, half_window_s: float) -> Doubles:
+    """(T,) median of what is known around each frame; NaN where nothing is."""
+    return _nanmedian(around(values, time_s, np.arange(len(values)), half_window_s))
+
+
+def around(values: Doubles, time_s: Doubles, frames: npt.NDArray[np.intp], half_window_s: float) -> Doubles:
+    """(F, W) the values in [t - half, t + half) of each of these frames, filled up with NaN."""
+    first = np.searchsorted(time_s, time_s[frames] - half_window_s)
+    last = np.searchsorted(time_s, time_s[frames] + half_window_s)
+    width = int((last - first).max(initial=0))
+    at = first[:, None] + np.arange(width)
+    return np.where(at < last[:, None], values[np.minimum(at, len(values) - 1)], np.nan)
+
+
+def _period_s(time_s: Doubles) -> float:
+    return float(np.median(np.diff(time_s))) if len(time_s) > 1 else 1.0
 
 
 def swapped_frames(xy_px: Doubles, time_s: Doubles, skeleton: str) -> Bools:
@@ -162,18 +194,30 @@ def swapped_frames(xy_px: Doubles, time_s: Doubles, skeleton: str) -> Bools:
 
 
 def cut_segments(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> tuple[tuple[int, int], ...]:
-    """Half-open frame ranges between camera cuts (or a jump to another person)."""
+    """Half-open frame ranges between camera cuts, pauses of the recording, and jumps to another person."""
     count = len(xy_px)
     if count < 2:
         return ((0, count),) if count else ()
     known = np.flatnonzero(np.isfinite(xy_px).all(-1).any(1))  # a jump is one from where the person was last seen
     with np.errstate(invalid="ignore"):
         step = _nanmedian(np.linalg.norm(np.diff(xy_px[known], axis=0), axis=-1))
-        size = size_px[known[1:]]
-        limit = np.clip(CUT_TORSO_PER_S * np.diff(time_s[known]), CUT_TORSO, CUT_TORSO_LONG) * size
-        jumps = known[1:][step > limit]
-    borders = [0, *jumps.tolist(), count]
+        size, gap_s = size_px[known[1:]], np.diff(time_s[known])
+        limit = np.clip(CUT_TORSO_PER_S * gap_s, CUT_TORSO, CUT_TORSO_LONG) * size
+        spike = (JUMP_TORSO + JUMP_TORSO_PER_S2 * gap_s**2) * size + _nearby(step)
+        jumps = known[1:][(step > limit) | (step > spike)]
+    steps_s = np.diff(time_s)
+    pauses = np.flatnonzero(steps_s > max(PAUSE_S, PAUSE_FRAMES * float(np.median(steps_s)))) + 1
+    borders = [0, *sorted({*jumps.tolist(), *pauses.tolist()}), count]
     return tuple((a, b) for a, b in pairwise(borders) if b > a)
+
+
+def _nearby(step: Doubles, frames: int = 4) -> Doubles:
+    """Median of the steps before and after each, without itself."""
+    if not len(step):
+        return step
+    padded = np.pad(step, frames, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * frames + 1)
+    return _nanmedian(np.delete(windows, frames, axis=1))
 
 
 def reject_outliers(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> int:
