@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from repset.params import SourceSpec
-from repset.sources import folder, mmfit, penn_action, roboflow_export
+from repset.sources import folder, mmfit, muscle_video, penn_action, roboflow_export
 from repset.sources.tree import Tree, Wanted
 from repset.sources.writer import IndexWriter
 
@@ -37,5 +37,6 @@ SOURCES: dict[str, Family] = {
     ),
     "penn_action": Family(penn_action.EXPECTED, penn_action.wanted, penn_action.essential, penn_action.read),
     "mmfit": Family(mmfit.EXPECTED, mmfit.wanted, mmfit.essential, mmfit.read),
+    "muscle_video": Family(muscle_video.EXPECTED, muscle_video.wanted, muscle_video.essential, muscle_video.read),
     "folder": Family(folder.EXPECTED, folder.wanted, folder.essential, folder.read),
 }
