@@ -42,6 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "segment": Entry("Your own media", "segment", "Mark the muscles expected to work in images and videos."),
     "review": Entry("People", "review", "Look at labels and decide: repetitions at keyboard speed."),
     "labelstudio": Entry("People", "labelstudio", "Send labels to Label Studio, and bring decisions back."),
+    "splits": Entry("People", "splits", "Measure what a random split of frames would flatter."),
     "round": Entry("People", "round", "Close a review round, so that the next bootstrap may learn from it."),
     "why": Entry("People", "why", "Show where each label of a sample comes from."),
     "explain": Entry("People", "explain", "Show which rule fired on which frame of a clip, with the measured value."),
