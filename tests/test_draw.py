@@ -291,6 +291,17 @@ def test_on_a_tiny_image_the_message_gives_way_to_the_counter() -> None:
     assert changed(blank(), small)[180:200].any()
 
 
+def test_a_single_picture_has_neither_count_nor_time() -> None:
+    clip, moving, still = ClipLabels(track(), [], FORM, "squat"), blank(), blank()
+    draw_overlay(moving, 4, clip)
+    draw_overlay(still, 4, clip, still=True)
+    assert changed(blank(), moving)[-2:].any()
+    assert not changed(blank(), still)[-2:].any()
+    assert changed(blank(), still)[:30, :60].any()  # the exercise is named
+    assert changed(blank(), moving)[35:50, :30].any()  # the count stands below it
+    assert not changed(blank(), still)[35:50, :30].any()
+
+
 def test_masks_colour_their_pixels_and_an_absent_muscle_nothing() -> None:
     biceps = np.zeros((240, 320), np.uint8)
     biceps[50:90, 60:120] = 255

@@ -111,7 +111,7 @@ def _draw(
     for t, image in enumerate(images):
         for name, verdict in wanted.get(t, ()):
             picture = image.copy()
-            draw_overlay(picture, t, clip, verdict=verdict, timeline=not item.still)
+            draw_overlay(picture, t, clip, verdict=verdict, still=item.still)
             path = folder / str(verdict["verdict"]) / f"{name}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode(".jpg", picture, _JPEG)[1].tobytes())

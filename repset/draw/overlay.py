@@ -124,12 +124,12 @@ class ClipLabels:
         return found if t < len(time_s) and time_s[t] <= time_s[last] + _HOLD_S else None
 
 
-def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None = None, timeline: bool = True) -> None:
+def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None = None, still: bool = False) -> None:
     """One frame of `overlay_frames`, drawn in place.
 
     Args:
         verdict: the one to show; None: the one that belongs to frame t.
-        timeline: false: without the strip at the bottom (a single picture has none).
+        still: a single picture, which has neither a count nor a strip of time.
     """
     track, gate = clip.track, clip.min_visibility
     verdict, name = verdict or clip.verdict_at(t), clip.exercise_at(t)
@@ -140,10 +140,11 @@ def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None 
         fault = verdict["signal"] if verdict and verdict["verdict"] == "incorrect" else None
         for signal in dict.fromkeys(filter(None, (wanted, fault))):
             draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, clip.body_px)
-    draw_counter(image, name, clip.counted_at(t) if name and (clip.reps or name in EXERCISE) else None)
+    counting = name and not still and (clip.reps or name in EXERCISE)
+    draw_counter(image, name, clip.counted_at(t) if counting else None)
     if verdict is not None:
         draw_verdict(image, verdict)
-    if timeline:
+    if not still:
         draw_timeline(image, t, clip)
 
 
