@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from repset.curate.checks import check_source
 from repset.curate.splits import FOLDS, build_split, hash_position, split_source
 from repset.errors import ConfigError, DataError
 from repset.params import SplitParams
@@ -108,7 +109,7 @@ def test_groups_with_an_identical_image_become_one_and_stand_in_the_proof() -> N
     fold_of = folds(split)
     assert fold_of["s/3"] == fold_of["s/9"] == fold_of["s/20"]
     assert {row["group"] for row in split.rows if row["sample_id"] in ("s/3", "s/9", "s/20")} == {"g20"}
-    assert split.proof["groups_united_by_identical_images"] == [["g20", "g3", "g9"]]
+    assert split.proof["groups_united"] == [["g20", "g3", "g9"]]
     assert split.proof["identical_images_across_groups"] == [
         {"sha256": "b", "samples": [
             {"sample_id": "s/20", "where": "frame 0"}, {"sample_id": "s/9", "where": "frame 0"}]},
@@ -129,6 +130,7 @@ def test_leaks_of_the_official_split_are_listed_and_it_stays_as_it_is() -> None:
         "samples": {"test": 3, "train": 3},
         "groups_shared": ["one"],
         "identical_images_shared": [{"sha256": "same", "samples": {"s/c": "train", "s/d": "test"}}],
+        "near_duplicates_shared": [],
         "samples_leaking": ["s/a", "s/b", "s/c", "s/d"],
     }
 
@@ -172,6 +174,8 @@ def test_the_stage_reads_classes_from_exercises_sets_and_masks(project: Project)
     write_table(index / "sets.parquet", "sets", sets)
     mask = dict.fromkeys(TABLES["masks"].names) | {"sample_id": "gym/6", "label": "calf"}
     write_table(index / "masks.parquet", "masks", [mask])
+    write_table(index / "poses.parquet", "poses", [])
+    check_source(project, "gym")
     first = build_split(project, "gym", PARAMS)
     counted: Counter[str] = Counter()
     for fold in first.proof["folds"].values():
@@ -182,3 +186,60 @@ def test_the_stage_reads_classes_from_exercises_sets_and_masks(project: Project)
     assert {path.name: path.read_bytes() for path in project.split("gym").iterdir()} == files
     assert set(files) == {"split.parquet", "proof.json"}
     assert read_rows(project.split("gym") / "split.parquet", "split") == first.rows
+
+
+def link(a: str, b: str, code: str = "near_duplicate") -> dict[str, Any]:
+    return {"code": code, "sample_id": a, "other_id": b, "value": 0.98}
+
+
+@given(
+    st.integers(4, 60),
+    st.lists(st.tuples(st.integers(0, 59), st.integers(0, 59)), max_size=40),
+    st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW_MACHINE)
+def test_linked_samples_never_part_and_a_new_group_moves_nobody_else(
+    count: int, pairs: list[tuple[int, int]], added: int
+) -> None:
+    one = {f"s/{n}": f"g{n}" for n in range(count)}
+    links = [link(f"s/{a}", f"s/{b}") for a, b in pairs if a < count and b < count and a != b]
+    first = split_source(samples(one), [], {}, PARAMS, links)
+    fold_of = folds(first)
+    assert all(fold_of[row["sample_id"]] == fold_of[row["other_id"]] for row in links)
+    second = split_source(samples(one | {f"t/{added}": f"z{added}"}), [], {}, PARAMS, links)
+    exempt = {m["group"] for split in (first, second) for m in split.proof["groups_moved_to_fill_a_fold"]}
+    after, group_of = folds(second), {row["sample_id"]: row["group"] for row in first.rows}
+    assert all(fold_of[s] == after[s] for s in one if group_of[s] not in exempt)
+
+
+def test_near_duplicates_become_one_group_and_stand_in_the_proof() -> None:
+    official = {"s/0": "train", "s/1": "test", "s/2": "train", "s/3": "train", "s/4": "test", "s/5": "test"}
+    links = [link("s/1", "s/0"), link("s/2", "s/3", "video_neighbours"), link("s/4", "s/5"), link("s/9", "s/0")]
+    split = split_source(samples({s: s.replace("s/", "g") for s in official}, official), [], {}, PARAMS, links)
+    assert split.proof["groups"] == 3
+    assert split.proof["near_duplicates_shared_between_folds"] == 0
+    assert split.proof["near_duplicates_across_groups"] == {"near_duplicate": 2, "video_neighbours": 1}
+    assert split.proof["groups_united"] == [["g0", "g1"], ["g2", "g3"], ["g4", "g5"]]
+    assert split.proof["official_split"]["near_duplicates_shared"] == [
+        {"found": "near_duplicate", "value": 0.98, "samples": {"s/1": "test", "s/0": "train"}}
+    ]
+    assert split.proof["official_split"]["samples_leaking"] == ["s/0", "s/1"]
+
+
+def test_a_source_that_was_not_checked_since_it_was_indexed_is_refused(project: Project) -> None:
+    index = project.index("gym")
+    row = dict.fromkeys(TABLES["samples"].names) | {"sample_id": "gym/0", "kind": "image", "media": "no.jpg"}
+    write_table(index / "samples.parquet", "samples", [row])
+    for name in ("frames", "sets", "masks", "poses"):
+        write_table(index / f"{name}.parquet", name, [])
+    path = project.checks("gym") / "findings.parquet"
+    wanted = f"{path}: expected findings on the index as it is now, found none. Run: repset check gym."
+    with pytest.raises(DataError) as caught:
+        build_split(project, "gym", PARAMS)
+    assert str(caught.value) == wanted
+    check_source(project, "gym")
+    assert build_split(project, "gym", PARAMS).proof["groups"] == 1
+    write_table(index / "samples.parquet", "samples", [row | {"group": "other"}])
+    with pytest.raises(DataError) as caught:
+        build_split(project, "gym", PARAMS)
+    assert str(caught.value) == wanted

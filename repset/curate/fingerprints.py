@@ -86,6 +86,9 @@ def _from_shards(
     step = max(1, round(step_of(len(stored), fps) * fps)) if clip else 1
     shrink = _shrink(sample) if clip else 1
     for position, row in enumerate(stored):
+        if not row["shard"]:
+            faults.append(Fault("missing_media", row["frame"], "the index names no shard for it."))
+            continue
         try:
             data = store.data(row)
         except OSError as error:
