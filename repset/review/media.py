@@ -6,7 +6,7 @@ are poses alone become proxies: JPEG as stored, or H.264 at a constant rate, fra
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from repset.draw import draw_skeleton
 from repset.errors import DataError
 from repset.landmarks import SKELETONS, JointState
 from repset.project import Project
-from repset.records import atomic_path, read_rows, sha256_bytes
+from repset.records import atomic_path, read_table, sha256_bytes
 from repset.video import FrameStore, Image, probe_video, read_video, write_video
 
 Row = dict[str, Any]
@@ -30,7 +30,7 @@ _NEAR = 90  # frames; nearer to the beginning a video is read in order, which ne
 _PAPER = (34, 30, 28)  # behind a stick figure: near black, as blue, green, red
 
 
-def folder(project: Project, source: str) -> Path:
+def media_folder(project: Project, source: str) -> Path:
     """Where the proxies of a source lie."""
     return project.cache / "media" / source
 
@@ -42,7 +42,7 @@ def picture(project: Project, source: str, row: Row, store: FrameStore) -> Path:
         row: of table `frames`.
     """
     suffix = Path(str(row["name"])).suffix.lower() or ".jpg"
-    path = folder(project, source) / "pictures" / str(row["sha256"])[:2] / f"{row['sha256']}{suffix}"
+    path = media_folder(project, source) / "pictures" / str(row["sha256"])[:2] / f"{row['sha256']}{suffix}"
     if not path.is_file():
         with atomic_path(path) as temporary:
             temporary.write_bytes(store.data(row))
@@ -59,7 +59,7 @@ def clip(project: Project, source: str, sample: Row, store: FrameStore) -> Path:
     own = project.root / str(sample["media"]) if sample["media"] else None
     if own is not None and own.is_file() and plays(own):
         return own
-    path = folder(project, source) / "clips" / f"{file_name(sample['sample_id'])}-{_content(sample, store)}.mp4"
+    path = media_folder(project, source) / "clips" / f"{file_name(sample['sample_id'])}-{_content(sample, store)}.mp4"
     if path.is_file():
         return path
     if not (sample["fps"] and sample["fps"] > 0):
@@ -112,27 +112,33 @@ def poses(project: Project, source: str, sample_id: str, person: int = 0) -> tup
     The automatic poses where there are some (they are what verdicts were measured on), else the set's own; T is 0 and
     the skeleton '' where there are none.
     """
-    for table in (project.labels(source), project.index(source)):
-        path = table / "poses.parquet"
+    for folder in (project.labels(source), project.index(source)):
+        path = folder / "poses.parquet"
         if not path.is_file():
             continue
         wanted = [("sample_id", "==", sample_id), ("person", "==", person)]
-        rows = sorted(read_rows(path, "poses", filters=wanted), key=lambda row: int(row["frame"]))
-        rows = [row for row in rows if row["skeleton"] == rows[0]["skeleton"]]
-        if rows:
-            return _dense(rows)
+        columns = ["frame", "skeleton", "x_px", "y_px", "visibility", "state"]
+        table = read_table(path, "poses", columns, wanted).sort_by("frame")
+        if table.num_rows:
+            return _dense(table)
     return np.empty((0, 0, 2), np.float32), np.empty((0, 0), np.float32), ""
 
 
-def _dense(rows: Sequence[Row]) -> tuple[Floats, Floats, str]:
-    skeleton = str(rows[0]["skeleton"])
-    shape = (int(rows[-1]["frame"]) + 1, len(SKELETONS[skeleton].joints))
-    xy, seen = np.full((*shape, 2), np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    at = np.array([row["frame"] for row in rows])
-    xy[at] = np.stack([np.array([row["x_px"] for row in rows]), np.array([row["y_px"] for row in rows])], -1)
-    seen[at] = np.array([row["visibility"] for row in rows], np.float32)
-    hidden = np.array([row["state"] for row in rows]) >= JointState.OUTSIDE
-    seen[at] = np.where(hidden, 0, seen[at])
+def _dense(table: Any) -> tuple[Floats, Floats, str]:
+    """Rows of one person as arrays by frame; a sample in two skeletons gives those of its first row."""
+    skeletons = np.array(table["skeleton"].to_pylist())
+    skeleton = str(skeletons[0])
+    table = table.filter(skeletons == skeleton)
+    joints, at = len(SKELETONS[skeleton].joints), table["frame"].to_numpy()
+
+    def values(name: str) -> Floats:
+        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, np.float32).reshape(-1, joints)
+
+    xy = np.full((int(at[-1]) + 1, joints, 2), np.nan, np.float32)
+    seen = np.full(xy.shape[:2], np.nan, np.float32)
+    xy[at] = np.stack([values("x_px"), values("y_px")], -1)
+    seen[at] = np.where(values("state") >= JointState.OUTSIDE, 0, values("visibility"))
     return xy, seen, skeleton
 
 
@@ -162,7 +168,9 @@ class Stage:
 
     def ground(self) -> Image:
         """An empty picture."""
-        return np.full((STAGE_PX, self.width, 3), _PAPER, np.uint8)
+        image = np.empty((STAGE_PX, self.width, 3), np.uint8)
+        image[:] = _PAPER
+        return image
 
     def fit(self, xy_px: Floats) -> Floats:
         """Joints (K, 2) in the picture's pixels."""

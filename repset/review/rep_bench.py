@@ -71,9 +71,11 @@ class Bench:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="strips")
         self._asked: set[str] = set()
         self._making = threading.Lock()
+        self._closed = False
 
     def close(self) -> None:
         """Let the worker end; what it has not begun is dropped."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def queue(self) -> Json:
@@ -124,7 +126,7 @@ class Bench:
     def ahead(self, start: int) -> None:
         """Make the next strips in the background."""
         for one in self.order[start : start + AHEAD]:
-            if one.id not in self._asked:
+            if one.id not in self._asked and not self._closed:
                 self._asked.add(one.id)
                 self._pool.submit(self._make, one)
 

@@ -31,7 +31,7 @@ ROOM = 0.18  # of the repetition's length, shown before and after it
 HEIGHT_PX, WIDEST = 480, 1.5
 MARGIN = 0.22  # around the person, of the person's size
 _CODEC = {"crf": "25", "preset": "veryfast", "tune": "zerolatency", "threads": "1"}
-_LOOK = 1  # raise it when strips are drawn in another way, so that old ones are not used
+_LOOK = 2  # raise it when strips are drawn in another way, so that old ones are not used
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Strips:
         digest = sha256_bytes(xy[cut].tobytes() + seen[cut].tobytes())
         parts = [sample["sample_id"], sample["media_sha256"], stretch.first, stretch.last, person, digest, _LOOK]
         name = f"{media.file_name(sample['sample_id'])}-{sha256_bytes(canonical_json(parts).encode())[:16]}.mp4"
-        path = media.folder(self._project, self._source) / "strips" / name
+        path = media.media_folder(self._project, self._source) / "strips" / name
         if not path.is_file():
             _write(path, self._images(sample, stretch, xy, seen, skeleton))
         return path
@@ -84,7 +84,9 @@ class Strips:
         crop: tuple[int, int, int, int] | None = None
         body = np.nan
         last, image = -1, None
-        source = media.frames(self._project, self._source, sample, self._store, stretch.first, stretch.last)
+        place = self._project, self._source, sample, self._store, stretch.first, stretch.last
+        cut = slice(stretch.first, stretch.last)  # drawn figures fill the picture during this repetition
+        source = media.stick_figures(xy[cut], seen[cut], skeleton, 0, len(xy[cut])) if drawn else media.frames(*place)
         for number, picture in enumerate(source, stretch.first):
             if crop is None:
                 height, width = picture.shape[:2]

@@ -1,7 +1,7 @@
 "use strict";
 // The page of `repset review reps`: shows one repetition, sends one decision a key press, fetches the next ones ahead.
 
-const AHEAD = 5, HOLD_MS = 900;
+const AHEAD = 5, HOLD_MS = 900, LEAST_DEG = 40;
 const SIGN = { correct: "✓", incorrect: "✗", unscorable: "?", rejected: "–" };
 const WHO = { dataset: "the set says", dataset_estimate: "the set estimates", rule: "the rule says", model: "the model says",
   mediapipe: "the pose model says", human: "a person said" };
@@ -84,7 +84,7 @@ function edges() {
 
 // --- the curve -----------------------------------------------------------------------------------------------------
 
-const BOX = { left: 40, right: 8, top: 12, bottom: 8, width: 560, height: 260 };
+const BOX = { left: 40, right: 8, top: 12, bottom: 24, width: 560, height: 260 };
 
 function part(name, attributes, text) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -101,7 +101,7 @@ function scales() {
   const all = values.concat([item.low_deg, item.high_deg].filter((v) => v != null));
   let low = Math.min(...all), high = Math.max(...all);
   if (!all.length) { low = 0; high = 180; }
-  const room = Math.max((high - low) * 0.12, 4);
+  const room = Math.max((high - low) * 0.12, 4, (LEAST_DEG - (high - low)) / 2);  // a twitch must not fill the chart
   low -= room; high += room;
   const x = (frame) => BOX.left + (frame - item.first) / (item.last - item.first) * (BOX.width - BOX.left - BOX.right);
   const y = (deg) => BOX.top + (high - deg) / (high - low) * (BOX.height - BOX.top - BOX.bottom);
@@ -118,6 +118,10 @@ function draw() {
   for (let deg = Math.ceil(low / step) * step; deg <= high; deg += step) {
     svg.append(part("line", { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(deg), y2: y(deg), stroke: "#2d343e" }));
     svg.append(part("text", { x: BOX.left - 7, y: y(deg) + 4, "text-anchor": "end" }, `${deg}°`));
+  }
+  const span = (item.last - item.first) / item.fps, second = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((s) => span / s <= 7) || 30;
+  for (let at = Math.ceil(item.first / item.fps / second) * second; at * item.fps <= item.last; at += second) {
+    svg.append(part("text", { x: x(at * item.fps), y: BOX.height - 6, "text-anchor": "middle" }, `${Number(at.toFixed(1))} s`));
   }
   for (const [name, deg] of [["at least", item.low_deg], ["at most", item.high_deg]]) {
     if (deg == null) continue;
