@@ -28,6 +28,10 @@ MIRROR = PENN_13.mirror
 MAX_GAP_S = 0.5
 """A step farther than this between two frames is not interpolated: nobody knows what happened there."""
 
+OUTSIDE = 0.05
+"""A joint this part of the picture beyond its border is a guess of the pose model, not a sighting: it counts as absent.
+Our own choice; a limb that is cut off is guessed straight, and would otherwise look like one at rest."""
+
 _SHOULDERS, _HIPS, _KNEES, _ANKLES = (
     [JOINTS.index(f"{side}_{part}") for side in ("left", "right")] for part in ("shoulder", "hip", "knee", "ankle")
 )
@@ -79,6 +83,26 @@ def common_joints(xy_px: Floats, visibility: Floats, skeleton: str) -> tuple[Flo
     xy[~known] = np.nan
     seen = np.where(known, 0.5 + 0.5 * np.clip(np.nan_to_num(out[..., 2]), 0, 1), 0)
     return xy, seen.astype(np.float32)
+
+
+def window_at(track: PoseTrack, spec: WindowSpec, start_s: float) -> Floats:
+    """One window of a track as network input: (CHANNELS, N); steps outside the track are absent."""
+    xy, seen = common_joints(track.xy_px, track.visibility, track.skeleton)
+    drop_outside(xy, seen, track.width, track.height)
+    part = sample_at(track.time_s, xy, seen, step_times(start_s, spec))
+    return np.asarray(features(part[0][None], part[1][None], spec.step_s)[0], np.float32)
+
+
+def drop_outside(xy: Floats, seen: Floats, width: int, height: int) -> None:
+    """Mark joints (T, J, 2) farther outside the picture than OUTSIDE of its size as absent, in place.
+
+    A width or height of 0 means that the size is unknown: nothing is changed then.
+    """
+    if width > 0 and height > 0:
+        size = np.array([width, height], np.float32)
+        with np.errstate(invalid="ignore"):
+            gone = ((xy < -OUTSIDE * size) | (xy > (1 + OUTSIDE) * size)).any(axis=-1)
+        xy[gone], seen[gone] = np.nan, 0
 
 
 def sample_at(time_s: Times, xy: Floats, seen: Floats, at_s: Times) -> tuple[Floats, Floats]:
@@ -176,8 +200,12 @@ def features(xy: Floats, seen: Floats, step_s: float) -> Floats:
 
 
 def track_windows(track: PoseTrack, spec: WindowSpec, hop_s: float) -> tuple[Floats, Times]:
-    """A whole track as network input: (W, CHANNELS, N), and the start second of each window (W,)."""
+    """A whole track as network input: (W, CHANNELS, N), and the start second of each window (W,).
+
+    Joints well outside the picture are absent, where the track knows the picture's size.
+    """
     xy, seen = common_joints(track.xy_px, track.visibility, track.skeleton)
+    drop_outside(xy, seen, track.width, track.height)
     starts = window_starts(track.time_s, spec, hop_s)
     parts = [sample_at(track.time_s, xy, seen, step_times(float(start), spec)) for start in starts]
     stacked = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])

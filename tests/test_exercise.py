@@ -221,3 +221,47 @@ def test_augmented_windows_stay_poses_of_the_same_size() -> None:
     assert np.array_equal(np.isnan(varied[..., 0]), known == 0)
     assert 0.7 < np.nanmedian(body_length(varied)) / body_length(xy)[0] < 1.4
     assert 0 < (known == 0).mean() < 0.3
+
+
+def test_exchanged_sides_last_the_window_in_a_share_of_them() -> None:
+    from repset.learn.exercise_data import Augment
+    from repset.pose_features import JOINTS
+
+    still = Augment(
+        turn_deg=0, stretch=1, jitter=0, offset=0, lost_joint_p=0, lost_limb_p=0, lost_step_p=0, unsure_p=0, swap_p=0,
+        same_arm_p=0, pan_p=0, slow_p=0,
+    )  # fmt: skip
+    xy = np.repeat(np.array([BODY[joint] for joint in PENN_13.joints], np.float32)[None, None], 8, axis=1)
+    xy, seen = np.repeat(xy, 1000, axis=0), np.ones((1000, 8, len(JOINTS)), np.float32)
+    varied, _ = still(np.random.default_rng(0), xy, seen)
+    left, right = (varied[:, :, JOINTS.index(f"{side}_shoulder"), 0] for side in ("left", "right"))
+    assert ((left < right).all(axis=1) | (left > right).all(axis=1)).all()
+    # The body's left is at the larger x; a mirror image keeps that, exchanged sides turn it round.
+    assert 0.16 < (left < right).all(axis=1).mean() < 0.24
+
+
+def test_few_frames_a_second_are_straight_lines_between_kept_steps() -> None:
+    from repset.learn.exercise_data import Augment
+    from repset.pose_features import JOINTS
+
+    rng = np.random.default_rng(0)
+    xy = rng.normal(0, 1, (50, 32, len(JOINTS), 2)).astype(np.float32)
+    slow, seen = Augment(slow_p=1.0, slow_steps=4)._fewer_frames(rng, xy, np.ones(xy.shape[:3], np.float32))
+    kept = np.isclose(slow, xy).all(axis=(2, 3))
+    assert set(np.unique(kept.sum(axis=1))) == {8 + 1, 11 + 1, 16 + 1}  # every 4th, 3rd, 2nd step, and the last
+    assert (seen == 1).all()
+
+
+def test_the_temperature_that_was_put_in_is_found() -> None:
+    from repset.learn.exercise_calibration import calibration_error, fit_temperature
+
+    rng = np.random.default_rng(0)
+    honest = np.log(rng.dirichlet(np.full(4, 0.7), 20000))
+    truth = np.array([rng.choice(4, p=p) for p in np.exp(honest)])
+    found = fit_temperature(honest * 2.5, truth)
+    assert found["temperature"] == pytest.approx(2.5, rel=0.04)
+    assert found["n"] == 20000
+    assert found["ece_after"] < 0.015 < 0.05 < found["ece_before"]
+    # Two bins by hand: 0.95 said of two, one right; 0.55 said of two, both right: (|1.9 - 1| + |1.1 - 2|) / 4.
+    p = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.55, 0.45]])
+    assert calibration_error(p, np.array([0, 1, 0, 0])) == pytest.approx(0.45)

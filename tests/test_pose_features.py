@@ -32,7 +32,7 @@ def track(skeleton: str = "penn_13", frames: int = 90, fps: float = 30.0) -> Pos
 
 def moved(source: PoseTrack, scale: float, shift: tuple[float, float]) -> PoseTrack:
     xy = (source.xy_px * scale + np.array(shift)).astype(np.float32)
-    return PoseTrack(source.skeleton, source.time_s, xy, source.visibility, source.width, source.height)
+    return PoseTrack(source.skeleton, source.time_s, xy, source.visibility, 0, 0)  # a picture of unknown size
 
 
 def test_windows_do_not_change_when_the_person_moves_in_the_image_or_comes_closer() -> None:
@@ -147,3 +147,21 @@ def test_a_single_frame_is_a_window() -> None:
     assert windows.shape == (1, pf.CHANNELS, 16)
     assert np.isfinite(windows).all()
     assert starts.tolist() == [-1.0]
+
+
+def test_a_joint_well_outside_the_picture_is_absent_where_the_size_is_known() -> None:
+    source = track()
+    knee, ankle = PENN_13.index("left_knee"), PENN_13.index("left_ankle")
+    joints = len(pf.JOINTS)
+    cut = PoseTrack("penn_13", source.time_s, source.xy_px, source.visibility, 300, 200)  # knees at 190, ankles at 250
+    seen = pf.track_windows(cut, SPEC, 0.5)[0][:, 4 * joints + 2 : 5 * joints + 2]
+    assert seen[:, knee].all()
+    assert not seen[:, ankle].any()
+    unknown = PoseTrack("penn_13", source.time_s, source.xy_px, source.visibility, 0, 0)
+    assert pf.track_windows(unknown, SPEC, 0.5)[0][:, 4 * joints + 2 + ankle].all()
+
+
+def test_one_window_is_the_same_as_among_the_others() -> None:
+    windows, starts = pf.track_windows(track(), SPEC, 0.5)
+    for window, start in zip(windows, starts, strict=True):
+        np.testing.assert_array_equal(pf.window_at(track(), SPEC, float(start)), window)

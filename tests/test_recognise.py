@@ -9,7 +9,7 @@ import pytest
 
 from repset import stretches
 from repset.autolabel import recognise as module
-from repset.autolabel.recognise import Recogniser, recognise
+from repset.autolabel.recognise import Live, Recogniser, recognise
 from repset.errors import DataError
 from repset.landmarks import PENN_13
 from repset.pose_features import JOINTS, Floats, WindowSpec
@@ -120,9 +120,53 @@ def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
 
 def test_recognising_imports_no_torch() -> None:
     code = (
-        "import sys; from repset.autolabel.recognise import recogniser; recogniser(); sys.exit('torch' in sys.modules)"
+        "import sys; import numpy as np; from repset.autolabel.recognise import recogniser; model = recogniser(); "
+        "model.log_probabilities(np.zeros((1, 69, model.spec.steps), np.float32)); "
+        "print(sorted({'torch', 'lightning', 'onnxruntime'} & set(sys.modules)))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "['onnxruntime']\n"
+
+
+def live(poses: PoseTrack) -> list[tuple[str, float]]:
+    stream = Live(poses.skeleton, (0, 0), ByHeight())  # type: ignore[arg-type]
+    frames = zip(poses.time_s.tolist(), poses.xy_px, poses.visibility, strict=True)
+    return [stream.push(*frame) for frame in frames]
+
+
+def test_a_stream_is_named_as_it_comes() -> None:
+    found = live(track([(-0.5, 300), (-0.2, 300)]))
+    assert found[0] == ("none", 0.0)  # nothing has been seen yet
+    names = [name for name, _ in found]
+    assert set(names[45:300]) == {"squat"}
+    assert set(names[420:]) == {"bicep_curl"}  # within four seconds of the change
+    assert found[-1][1] == pytest.approx(0.85, abs=1e-5)
+
+
+def test_one_odd_second_does_not_change_a_stream() -> None:
+    names = [name for name, _ in live(track([(-0.5, 200), (-0.2, 25), (-0.5, 200)]))]
+    assert set(names[45:]) == {"squat"}
+
+
+def test_a_stream_keeps_no_more_than_it_needs() -> None:
+    poses = track([(-0.5, 900)])
+    stream = Live(poses.skeleton, (0, 0), ByHeight())  # type: ignore[arg-type]
+    for k in range(900):
+        stream.push(float(poses.time_s[k]), poses.xy_px[k], poses.visibility[k])
+    assert len(stream._frames) <= 30 * (2.0 + 0.5 + 0.5) + 1  # window, longest gap, one hop
+
+
+def test_a_temperature_softens_the_probabilities() -> None:
+    class Session:
+        def run(self, outputs: None, inputs: dict[str, Floats]) -> list[Floats]:
+            return [np.log(np.array([[0.8, 0.2]], np.float32))]
+
+    def p(temperature: float) -> float:
+        model = Recogniser(("squat", "none"), WindowSpec(2.0, 16), "", Session(), temperature)
+        return float(np.exp(model.log_probabilities(np.zeros((1, 69, 16), np.float32)))[0, 0])
+
+    assert p(1.0) == pytest.approx(0.8)
+    assert p(2.0) == pytest.approx(2 / 3)  # the square roots of 0.8 and 0.2 are as 2 to 1
 
 
 def test_the_released_model_knows_the_whole_ontology() -> None:

@@ -1,10 +1,12 @@
 """Write the rendered athlete's motions as workouts in MM-Fit's format, seen from anywhere: data for `exercise`.
 
 No picture is drawn: true 3-D joints are projected by a camera at a random place. A workout is a row of sets with the
-pauses between them (standing, walking, picking up, drinking), so that `none` is learned as well; motions outside the
-ontology stand unlabelled among the pauses. Each workout is seen by several cameras, which are workouts of their own.
+pauses between them (standing, sitting, walking, talking with the hands, picking up, drinking), so that `none` is
+learned as well; holds and motions outside the ontology stand unlabelled among the pauses. Two sets of five are the
+drawn sample's motions, the others those of `repset.sample.variants`. Each workout is seen by several cameras, which
+are workouts of their own.
 
-    python tools/motion_library.py motions.zip --workouts 60
+    python tools/motion_library.py motions.zip
     repset pull motion_library --from motions.zip
 
 The same arguments give the same bytes.
@@ -27,6 +29,7 @@ from repset.sample.catalogue import MOTIONS, perform
 from repset.sample.course import Tempo, draw_course
 from repset.sample.identity import ATHLETES
 from repset.sample.skeleton import SIDES, STATURE, Frame, Limb, Pose, solve
+from repset.sample.variants import VARIANTS, perform_variant
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,11 +39,14 @@ FIDGET_P, SEATED_P = 0.4, 0.35
 """Shares of pauses in which the arms do anything at all, and of upper-body sets that are done on a bench."""
 
 UPPER_BODY = ("bicep_curl", "tricep_extension", "shoulder_press", "lateral_raise")
-PACE = (0.45, 1.5)
+PACE = (0.4, 1.5)
 """Range of pace: people who show an exercise do it at half the speed of those who train."""
 
 SETS = 6
-REPS = (2, 5)
+REPS = (1, 5)
+VARIANT_P = 0.6
+"""Share of the sets that are variants."""
+
 SIZE_PX = (1280, 720)
 
 
@@ -52,7 +58,8 @@ def pause(who: int, rng: np.random.Generator) -> Floats:
         pose = fidget(sequences.stand(frame, course), course.frames, rng)
     else:
         pose = PAUSES[rng.integers(len(PAUSES))](frame, course)
-    return solve(frame, pose).joints(COCO_18.name)
+    joints = solve(frame, pose).joints(COCO_18.name)
+    return seat(joints, rng) if rng.random() < 0.25 else joints
 
 
 def fidget(pose: Pose, frames: int, rng: np.random.Generator) -> Pose:
@@ -86,21 +93,33 @@ def workout(seed: int, number: int) -> tuple[Floats, list[tuple[int, int, int, s
     """Joints of one workout (T, K, 3) in metres, and its label rows: first frame, end, repetitions, exercise."""
     rng = np.random.default_rng([seed, number])
     who = number % len(ATHLETES)
-    names = list(MOTIONS)
-    parts, rows, at = [pause(who, rng)], [], 0
+    parts, rows = [pause(who, rng)], []
     at = len(parts[0])
     for turn in range(SETS):
-        name = names[(number * SETS + turn) % len(names)]
-        course, solved = perform(name, who, rng, int(rng.integers(REPS[0], REPS[1] + 1)), None, 0.3)
-        joints = _paced(solved.joints(COCO_18.name), float(np.exp(rng.uniform(*np.log(PACE)))))
-        seated = name in UPPER_BODY and rng.random() < SEATED_P
-        parts.append(seat(joints, rng) if seated else joints)
-        end = at + len(parts[-1])
-        if MOTIONS[name].exercise:
-            rows.append((at, end, len(course.reps), name))
+        name, reps, joints = one_set(number * SETS + turn, who, rng)
+        parts.append(joints)
+        end = at + len(joints)
+        if name:
+            rows.append((at, end, reps, name))
         parts.append(pause(who, rng))
         at = end + len(parts[-1])
     return np.concatenate(parts) * (ATHLETES[who].height_m / STATURE), rows
+
+
+def one_set(turn: int, who: int, rng: np.random.Generator) -> tuple[str, int, Floats]:
+    """Canonical name ("" outside the ontology and for holds), repetitions and joints (T, K, 3) of the next set."""
+    reps, pace = int(rng.integers(REPS[0], REPS[1] + 1)), float(np.exp(rng.uniform(*np.log(PACE))))
+    first = turn % SETS == 0  # is always a named exercise: a workout without any is no workout to the reader
+    if not first and rng.random() < VARIANT_P:
+        course, solved, name = perform_variant(VARIANTS[turn % len(VARIANTS)], rng, reps)
+        return name, len(course.reps), _paced(solved.joints(COCO_18.name), pace)
+    names = [name for name, motion in MOTIONS.items() if motion.exercise or not first]
+    name = names[int(rng.integers(len(names)))]
+    course, solved = perform(name, who, rng, reps, None, 0.3)
+    joints = _paced(solved.joints(COCO_18.name), pace)
+    if name in UPPER_BODY and rng.random() < SEATED_P:
+        joints = seat(joints, rng)
+    return MOTIONS[name].exercise, len(course.reps), joints
 
 
 def _paced(joints: Floats, rate: float) -> Floats:
@@ -112,19 +131,19 @@ def _paced(joints: Floats, rate: float) -> Floats:
 
 
 def project(joints: Floats, rng: np.random.Generator) -> Floats:
-    """Pixels (T, K, 2) from a camera anywhere around the athlete, 2 to 6 m away, a little tilted.
+    """Pixels (T, K, 2) from a camera anywhere around the athlete, 1.6 to 7 m away, a little tilted.
 
     Joints: x to the athlete's left, y up, z ahead. Seen from the front the athlete's left is on the image's right.
     """
-    azimuth, elevation = np.radians(rng.uniform(0, 360)), np.radians(rng.uniform(-8, 30))
-    roll, distance = np.radians(rng.normal(0, 4)), rng.uniform(2.0, 6.0)
+    azimuth, elevation = np.radians(rng.uniform(0, 360)), np.radians(rng.uniform(-12, 35))
+    roll, distance = np.radians(rng.normal(0, 4)), rng.uniform(1.6, 7.0)
     middle = joints.reshape(-1, 3).mean(axis=0)
     back = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     right = np.cross([0.0, 1.0, 0.0], back)
     right /= np.linalg.norm(right)
     up = np.cross(back, right)
     offset = joints - middle
-    depth = np.maximum(distance - offset @ back, 0.3)
+    depth = np.maximum(distance - offset @ back, 0.5)
     flat = np.stack([offset @ right, -(offset @ up)], axis=-1) / depth[..., None]
     turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     flat = flat @ turn.T
@@ -152,8 +171,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--workouts", type=int, default=60)
-    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--workouts", type=int, default=160)
+    parser.add_argument("--cameras", type=int, default=3)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()

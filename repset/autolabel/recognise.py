@@ -6,12 +6,14 @@ the same code that made them for training.
 """
 
 import json
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from repset import pose_features as features
 from repset import stretches
@@ -37,6 +39,7 @@ class Recogniser:
 
     Attributes:
         classes: names of the output channels; spec: how a track is cut into windows.
+        temperature: divides the logits, so that the probabilities are calibrated.
         sha256: of the .onnx file, for provenance.
     """
 
@@ -44,10 +47,11 @@ class Recogniser:
     spec: WindowSpec
     sha256: str
     session: Any
+    temperature: float = 1.0
 
     def log_probabilities(self, windows: Floats) -> Floats:
         """(W, CHANNELS, N) windows → (W, C) log probabilities."""
-        logits = self.session.run(None, {"windows": windows})[0].astype(np.float64)
+        logits = self.session.run(None, {"windows": windows})[0].astype(np.float64) / self.temperature
         top = logits.max(axis=1, keepdims=True)
         return np.asarray(logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True)), np.float32)
 
@@ -74,7 +78,7 @@ def recogniser(folder: Path = HERE) -> Recogniser:
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # clips run side by side, one process each
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     spec = WindowSpec(facts["window_s"], facts["steps"])
-    return Recogniser(tuple(facts["classes"]), spec, sha256_bytes(data), session)
+    return Recogniser(tuple(facts["classes"]), spec, sha256_bytes(data), session, facts.get("temperature", 1.0))
 
 
 def recognise(track: PoseTrack, model: Recogniser | None = None, min_p: float = MIN_P) -> list[Stretch]:
@@ -92,15 +96,73 @@ def recognise(track: PoseTrack, model: Recogniser | None = None, min_p: float = 
     if not len(track.time_s):
         return []
     windows, starts = features.track_windows(track, model.spec, HOP * model.spec.seconds)
+    log_p, names = _ontology_log_p(model, windows)
+    period = 1 / track.fps if len(track.time_s) > 1 else model.spec.step_s
+    found = stretches.decode(log_p, names, starts - track.time_s[0], model.spec.seconds, _duration(track) + period)
+    return _joined([_stretch(track, named, min_p) for named in found])
+
+
+class Live:
+    """Names what is done in a stream, frame by frame, from what has been seen so far; memory and cost are constant.
+
+    The network is asked every HOP of a window about the last window; a name changes when the windows seen since are
+    better explained by the change. That costs twice `stretches.SWITCH_COST`, as much as there and back in a recorded
+    clip: nobody knows yet whether it will last.
+    """
+
+    def __init__(
+        self, skeleton: str, size_px: tuple[int, int], model: Recogniser | None = None, min_p: float = MIN_P
+    ) -> None:
+        self._model, self._min_p = model or recogniser(), min_p
+        self._skeleton, self._size = skeleton, size_px
+        self._frames: deque[tuple[float, Floats, Floats]] = deque()
+        self._next_s: float | None = None
+        self._score: npt.NDArray[np.float64] | None = None
+        self._recent: deque[npt.NDArray[np.float64]] = deque(maxlen=round(1 / HOP))
+        self._now = (NONE, 0.0)
+
+    def push(self, time_s: float, xy_px: Floats, visibility: Floats) -> tuple[str, float]:
+        """One more frame: what is being done now, and the mean probability of that name in the last windows.
+
+        Args:
+            time_s: increasing; xy_px: (K, 2) pixels, NaN where absent; visibility: (K,) 0..1.
+        Returns: `none` with probability 0 until half a window has been seen.
+        """
+        seconds = self._model.spec.seconds
+        self._frames.append((time_s, xy_px, visibility))
+        if self._next_s is None:
+            self._next_s = time_s + seconds / 2
+        if time_s >= self._next_s:
+            while self._frames[0][0] < time_s - seconds - features.MAX_GAP_S:
+                self._frames.popleft()
+            self._now = self._ask(time_s - seconds)
+            self._next_s = time_s + HOP * seconds
+        return self._now
+
+    def _ask(self, start_s: float) -> tuple[str, float]:
+        times, xy, visibility = zip(*self._frames, strict=True)
+        track = PoseTrack(self._skeleton, np.array(times), np.stack(xy), np.stack(visibility), *self._size)
+        log_p, names = _ontology_log_p(self._model, features.window_at(track, self._model.spec, start_s)[None])
+        if self._score is None:
+            self._score = log_p[0].astype(np.float64)
+        else:
+            self._score = np.maximum(self._score, self._score.max() - 2 * stretches.SWITCH_COST) + log_p[0]
+        self._score = self._score - self._score.max()
+        best = int(self._score.argmax())
+        self._recent.append(np.exp(log_p[0]))
+        p = float(np.mean([row[best] for row in self._recent]))
+        return (names[best], p) if names[best] == NONE or p >= self._min_p else (NONE, 1 - p)
+
+
+def _ontology_log_p(model: Recogniser, windows: Floats) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """(W, C) log probabilities over the ontology and `none`, and the names; a window without a person is `none`."""
     log_p, names = stretches.to_ontology(model.log_probabilities(windows), model.classes)
     joints = len(features.JOINTS)
     seen = windows[:, 4 * joints + 2 : 5 * joints + 2] > 0
     covered = np.maximum(seen.any(axis=1).sum(axis=1), 1)  # steps inside the track; a short clip has few
     empty = seen.sum(axis=(1, 2)) < MIN_SEEN * joints * covered
     log_p[empty] = np.where(np.array(names) == NONE, 0.0, np.log(1e-9))
-    period = 1 / track.fps if len(track.time_s) > 1 else model.spec.step_s
-    found = stretches.decode(log_p, names, starts - track.time_s[0], model.spec.seconds, _duration(track) + period)
-    return _joined([_stretch(track, named, min_p) for named in found])
+    return log_p, names
 
 
 def _duration(track: PoseTrack) -> float:

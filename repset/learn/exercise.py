@@ -6,6 +6,7 @@ proposes labels and that `repset release` puts into the package.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ from repset.schema import PoseTrack
 TASK = "exercise"
 HOP = 0.25
 """Windows of a clip start this part of a window apart when it is scored or named."""
+
+LAST_RATE = 0.02
+"""The temporal network's learning rate falls evenly, epoch by epoch, to this part of the first. Chosen on parts of Penn
+Action's training part, grouped by neighbouring numbers: 4 errors in 330 clips against 5 for three steps of 0.3."""
 
 Logs = npt.NDArray[np.float32]
 
@@ -130,8 +135,10 @@ class _Run:
         self, network: Temporal, training: list[data.Clip], validation: list[data.Clip], classes: Sequence[str]
     ) -> loop.Outcome:
         own, spec = self._own, window_spec(self._own)
-        plan = self._plan("temporal", len(classes), own.epochs, own.max_steps, own.learning_rate)
         items = data.WindowBlocks(training, classes, spec, own.batch)
+        epochs = own.epochs if own.max_steps is None else min(own.epochs, max(1, own.max_steps // len(items)))
+        plan = self._plan("temporal", len(classes), own.epochs, own.max_steps, own.learning_rate)
+        plan = replace(plan, step_epochs=1, gamma=LAST_RATE ** (1 / epochs))
         held_out = data.FixedWindows(validation, classes, spec, HOP * spec.seconds, own.batch)
         return self._train(InBlocks(network), items, held_out, plan)
 

@@ -91,6 +91,7 @@ def _facts(card: Card, network: bytes, difference: float, metrics: Path | None) 
     scores = read_json(metrics) if metrics and metrics.is_file() else None
     return {
         "classes": list(card.classes),
+        "temperature": ((scores or {}).get("calibration") or {}).get("temperature", 1.0),
         "window_s": params.window_s,
         "steps": params.steps,
         "channels": CHANNELS,
