@@ -58,7 +58,9 @@ def clips(folder: Path) -> list[Clip]:
 def track_of(path: Path, recipe: str = "") -> PoseTrack:
     """MediaPipe's track of a file, or of what a recipe of PICTURES makes of it."""
     make = PICTURES[recipe] if recipe else None
-    return cached_track(sha256_file(path), f"video {recipe}", lambda: (make or _same)(read_video(path, rgb=True)), rgb=True)
+    return cached_track(
+        sha256_file(path), f"video {recipe}", lambda: (make or _same)(read_video(path, rgb=True)), rgb=True
+    )
 
 
 def cached_track(content: str, how: str, frames: Callable[[], Frames], rgb: bool = False) -> PoseTrack:

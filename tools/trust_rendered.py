@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
@@ -13,13 +13,12 @@ from trust_clips import cached_track
 
 from repset import angles, exercises
 from repset.autolabel.label import label_track
-from repset.autolabel.ruleset import load_rules
+from repset.autolabel.ruleset import Rule, load_rules
 from repset.landmarks import BLAZEPOSE_33
 from repset.sample import props
 from repset.sample.athlete import athlete
 from repset.sample.catalogue import MOTIONS, Motion
 from repset.sample.course import Course, Fault, Tempo, draw_course
-from repset.sample.geometry import Array
 from repset.sample.identity import ATHLETES
 from repset.sample.motions import settle, signal_deg
 from repset.sample.raster import Camera
@@ -40,7 +39,12 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """One clip; everything about it follows from these. `deviation`: planted form, else as the catalogue draws."""
+    """One clip; everything about it follows from these.
+
+    Attributes:
+        anywhere: the camera stands anywhere around, else at one of the exercise's views.
+        planted: every repetition turns up to 30° on one side or the other of the limit.
+    """
 
     exercise: str
     number: int
@@ -51,7 +55,7 @@ class Plan:
 @dataclass(frozen=True)
 class Drawn:
     """What is true of a clip: joints in the image (T, 33, 2) pixels, the signal's turn of each repetition in degrees
-    in space, the view's azimuth, and the limit (with its sense) that planted repetitions keep or miss."""
+    in space and the frame of the track in which it lies."""
 
     plan: Plan
     azimuth_deg: float
@@ -72,7 +76,7 @@ def limit_deg(exercise: str) -> float | None:
     return None if bound is None else bound + (rule.tolerance_deg if down else -rule.tolerance_deg)
 
 
-def depth_rule(exercise: str):  # type: ignore[no-untyped-def]
+def depth_rule(exercise: str) -> Rule | None:
     """The rule on the counted angle at the turn, or None."""
     signal = exercises.BY_NAME[exercise].signal
     rules = [rule for rule in load_rules("default").of(exercise).rules if rule.angle == signal and rule.phase == "turn"]
@@ -128,7 +132,7 @@ def _render(
 @dataclass(frozen=True)
 class Measured:
     """One clip's result. errors: (F,) |degrees| of the counted angle on the better-seen side; scored: share of frames
-    in which it was measured; verdicts: (true turn, verdict, whether the view can be judged) of each repetition."""
+    in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition."""
 
     plan: Plan
     azimuth_deg: float
@@ -137,7 +141,6 @@ class Measured:
     reps: int
     errors: Doubles
     scored: float
-    bias_3d: Doubles
     verdicts: tuple[tuple[float, str], ...]
 
 
@@ -148,15 +151,13 @@ def measure(plan: Plan) -> Measured:
     whole = [Stretch(0, len(track.time_s), plan.exercise, None, "given")]
     rules = load_rules("default")
     labels = label_track("c", track, whole, rules, 0.5)
-    table = labels.angles.to_pandas() if False else labels.angles
-    names, frames = table["name"].to_pylist(), table["frame"].to_numpy()
-    values = table["value_deg"].to_numpy()
+    names, frames = np.array(labels.angles["name"].to_pylist()), labels.angles["frame"].to_numpy()
+    values = labels.angles["value_deg"].to_numpy()
     errors, known = [], np.zeros(len(track.time_s), np.bool_)
-    bias = []
     for side in ("left", "right"):
         if labels.side not in (side, "both"):
             continue
-        mine = np.array([name == f"{side}_{signal}" for name in names])
+        mine = names == f"{side}_{signal}"
         if not mine.any():
             continue
         truth = angles.evaluate(f"{side}_{signal}", drawn.xy_px, BLAZEPOSE_33.name)
@@ -178,7 +179,7 @@ def measure(plan: Plan) -> Measured:
     every = np.concatenate(errors) if errors else np.empty(0)
     return Measured(
         plan, drawn.azimuth_deg, labels.view, len(drawn.turns), len(found), every, float(known.mean()),
-        np.asarray(bias), tuple(pairs),
+        tuple(pairs),
     )  # fmt: skip
 
 
@@ -189,6 +190,3 @@ def run(plans: list[Plan], jobs: int) -> list[Measured]:
         return [measure(plan) for plan in ordered]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return list(pool.map(measure, ordered))
-
-
-__all__ = ["EXERCISES", "Drawn", "Measured", "Plan", "draw", "limit_deg", "measure", "replace", "run"]

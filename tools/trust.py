@@ -1,0 +1,203 @@
+"""How far `repset autolabel` can be trusted: counts on real clips and what is made of them, drawn clips with truth.
+
+    python tools/trust.py clips ../shared/data/videos          0 repetitions where nothing is repeated; relations
+    python tools/trust.py drawn --clips 3 --planted 4 --plot margin.png
+
+`clips` needs no truth but the manifest: mirrored, faster, slower, half the frames, another size, bars, recompressed, a
+frozen second, a loop, two clips joined with something else between them must give the count that follows. The first
+run estimates poses (about twenty minutes on one core), later ones take a minute. `drawn` renders the sample's motions.
+"""
+
+import argparse
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import trust_clips
+import trust_relations as relations
+from trust_rendered import EXERCISES, Measured, Plan, limit_deg, run
+
+from repset.exercises import BY_NAME, NAMES, NONE
+
+BETWEEN = ("plank_1 (whole clip)", "hold at the bar (negative_1)")
+Tally = dict[str, list[str | None]]
+"""Relation → for each time it was tried, None where it held, else what happened."""
+
+
+def negatives(folder: Path) -> None:
+    """Every exercise name on footage in which nothing is repeated."""
+    made = trust_clips.negatives(folder)
+    wrong = [
+        (title, name, found)
+        for title, track in made.items()
+        for name in NAMES
+        if (found := relations.reps_of(track, name))
+    ]
+    tried = len(made) * len(NAMES)
+    print(
+        f"\n**Footage without a repetition**: {len(made)} pieces, each under all {len(NAMES)} names: 0 repetitions in"
+    )
+    print(f"{tried - len(wrong)} of {tried}. Otherwise:\n\n| footage | counted |\n|---|---|")
+    by_title = defaultdict(list)
+    for title, name, found in wrong:
+        by_title[title].append(f"{name} {found}")
+    for title, found_names in by_title.items():
+        print(f"| {title} | {', '.join(found_names)} |")
+
+
+def relate(folder: Path, pictures: bool) -> None:
+    """The relations, over the clips whose exercise the ontology has."""
+    clips = [clip for clip in trust_clips.clips(folder) if clip.exercise not in (None, NONE)]
+    tracks = {clip.name: trust_clips.track_of(clip.path) for clip in clips}
+    between = {title: trust_clips.negatives(folder)[title] for title in BETWEEN}
+    trusted: Tally = defaultdict(list)
+    others: Tally = defaultdict(list)
+    for clip in clips:
+        assert clip.exercise
+        tally, track = (trusted if clip.trusted else others), tracks[clip.name]
+        count = relations.reps_of(track, clip.exercise)
+
+        def hold(relation: str, other: object, expected: int, exercise: str = clip.exercise, to: Tally = tally) -> None:
+            found = relations.reps_of(other, exercise)  # type: ignore[arg-type]
+            to[relation].append(None if found == expected else f"{clip.name}: {found} for {expected}")  # noqa: B023
+
+        hold("mirrored track", relations.mirrored(track), count)
+        for speed in relations.SPEEDS:
+            hold(f"{speed:g} times the speed", relations.at_speed(track, speed), count)
+        hold("every other frame of the track", relations.half_rate(track), count)
+        for share in (0.25, 0.5, 0.75):
+            hold("the track frozen for a second", relations.frozen(track, share), count)
+        for start, turn in relations.complete_reps(track, clip.exercise)[:2]:
+            for times in (2, relations.LOOPS):
+                hold("forward-reversed loop", relations.looped(track, start, turn, times), times)
+        for other in clips:
+            if other.exercise == clip.exercise and (other.trusted or not clip.trusted):
+                both = count + relations.reps_of(tracks[other.name], clip.exercise)
+                for third in between.values():
+                    hold("two joined, 3 s between", relations.joined(track, third, tracks[other.name]), both)
+        for recipe in trust_clips.PICTURES if pictures else ():
+            hold(f"pictures: {recipe}", trust_clips.track_of(clip.path, recipe), count)
+    _print_tally("Real footage counted by eye with high confidence", trusted)
+    _print_tally("Other clips: drawn by a generator, or uncertain by eye", others)
+
+
+def _print_tally(title: str, tally: Tally) -> None:
+    print(f"\n**Relations. {title}**\n\n| relation | held | of | broken |\n|---|--:|--:|---|")
+    for relation, results in tally.items():
+        broken = [text for text in results if text]
+        print(f"| {relation} | {len(results) - len(broken)} | {len(results)} | {'; '.join(broken)} |")
+    every = [text for results in tally.values() for text in results]
+    share = sum(text is None for text in every) / max(1, len(every))
+    print(f"\nHeld in {share:.1%} of {len(every)}.")
+
+
+def drawn(clips: int, planted: int, anywhere: int, jobs: int, plot: Path | None) -> None:
+    """Counts and angle errors on drawn clips; form beyond the margin of error."""
+    chosen = run([Plan(name, k, False) for name in EXERCISES for k in range(clips)], jobs)
+    errors = _print_drawn("at the chosen views", chosen)
+    around = run([Plan(name, k, True) for name in EXERCISES for k in range(anywhere)], jobs)
+    _print_drawn("with the camera anywhere around", around)
+    judged = [name for name in EXERCISES if limit_deg(name) is not None]
+    form = run([Plan(name, k, False, True) for name in judged for k in range(planted)], jobs)
+    _print_form(form, errors, around, plot)
+
+
+def _print_drawn(title: str, results: list[Measured]) -> dict[str, float]:
+    print(f"\n**Drawn clips {title}**\n\n| exercise | clips | count exact | angle | mean error | scored |")
+    print("|---|--:|--:|---|--:|--:|")
+    errors: dict[str, float] = {}
+    for name in EXERCISES:
+        mine = [one for one in results if one.plan.exercise == name]
+        if not mine:
+            continue
+        exact = sum(one.reps == one.true_reps for one in mine)
+        found = np.concatenate([one.errors for one in mine])
+        errors[name] = float(found.mean()) if len(found) else float("nan")
+        scored = float(np.mean([one.scored for one in mine]))
+        print(f"| {name} | {len(mine)} | {exact} | {BY_NAME[name].signal} | {errors[name]:.1f}° | {scored:.2f} |")
+    exact = sum(one.reps == one.true_reps for one in results)
+    for signal in ("knee", "elbow"):
+        named = [error for name, error in errors.items() if BY_NAME[name].signal == signal]
+        print(f"\nMedian over the exercises, {signal}: {np.nanmedian(named):.1f}°.", end="")
+    print(f"\nCount exact in {exact} of {len(results)} clips ({exact / max(1, len(results)):.1%}).")
+    wrong = [
+        f"{one.plan.exercise} {one.plan.number} at {one.azimuth_deg:.0f}°: {one.reps} for {one.true_reps}"
+        for one in results
+        if one.reps != one.true_reps
+    ]
+    print("Not exact:", "; ".join(wrong) or "none")
+    return errors
+
+
+def _print_form(form: list[Measured], errors: dict[str, float], around: list[Measured], plot: Path | None) -> None:
+    """Margin: true angle minus limit, positive where the repetition is good."""
+    rows = []
+    for one in form:
+        name = one.plan.exercise
+        limit, sign = limit_deg(name), 1 if BY_NAME[name].effort == "max" else -1
+        assert limit is not None
+        rows += [(name, sign * (deg - limit), verdict) for deg, verdict in one.verdicts]
+    print(
+        "\n**Form: planted deviations up to 30° on both sides of the limit, beyond twice the measured angle error**\n"
+    )
+    print("| exercise | repetitions | judged | faults found | good ones passed |\n|---|--:|--:|--:|--:|")
+    total = np.zeros(6, int)
+    for name in [*dict.fromkeys(row[0] for row in rows)]:
+        mine = [row for row in rows if row[0] == name]
+        told = [row for row in mine if row[2] in ("correct", "incorrect")]
+        clear = [row for row in told if abs(row[1]) > 2 * errors[name]]
+        bad, good = [row for row in clear if row[1] < 0], [row for row in clear if row[1] > 0]
+        caught, passed = sum(row[2] == "incorrect" for row in bad), sum(row[2] == "correct" for row in good)
+        total += (len(told), len(mine), caught, len(bad), passed, len(good))
+        print(f"| {name} | {len(mine)} | {len(told)} | {caught} of {len(bad)} | {passed} of {len(good)} |")
+    print(f"| all | {total[1]} | {total[0]} | {total[2]} of {total[3]} | {total[4]} of {total[5]} |")
+    unknown = [verdict for one in around for _, verdict in one.verdicts if one.view == "unknown"]
+    print(f"\nCalled correct where the view is unknown: {unknown.count('correct')} of {len(unknown)}.")
+    if plot is not None:
+        _plot(rows, plot)
+
+
+def _plot(rows: list[tuple[str, float, str]], path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    told = [(margin, verdict == "incorrect") for _, margin, verdict in rows if verdict in ("correct", "incorrect")]
+    margins, faults = np.array([m for m, _ in told]), np.array([f for _, f in told])
+    edges = np.arange(-30, 31, 5)
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for low, high in pairwise(edges):
+        inside = (margins >= low) & (margins < high)
+        if inside.any():
+            share = faults[inside].mean()
+            axes.bar((low + high) / 2, share, width=4.4, color="#c2410c" if high <= 0 else "#2563eb")
+            axes.text((low + high) / 2, share + 0.02, f"{inside.sum()}", ha="center", fontsize=9, color="#555")
+    axes.axvline(0, color="#111", lw=1.2)
+    axes.set(xlabel="margin: true angle against the limit, degrees (left: a fault)", ylabel="share called incorrect",
+             ylim=(0, 1.12), xlim=(-31, 31), title="Planted faults, by how far they miss the limit")  # fmt: skip
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    real = parts.add_parser("clips")
+    real.add_argument("folder", type=Path)
+    real.add_argument("--no-pictures", action="store_true", help="leave out the relations that need new poses")
+    made = parts.add_parser("drawn")
+    made.add_argument("--clips", type=int, default=3, help="of each exercise at its views")
+    made.add_argument("--anywhere", type=int, default=2, help="of each exercise with the camera anywhere")
+    made.add_argument("--planted", type=int, default=4, help="of each exercise that has a limit at the turn")
+    made.add_argument("--jobs", type=int, default=2)
+    made.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    if options.part == "clips":
+        negatives(options.folder)
+        relate(options.folder, not options.no_pictures)
+    else:
+        drawn(options.clips, options.planted, options.anywhere, options.jobs, options.plot)
+
+
+if __name__ == "__main__":
+    main()
