@@ -161,6 +161,28 @@ def box_table(
     return pa.table(columns, schema=TABLES["boxes"])
 
 
+def inertial_table(
+    sample_id: str, device: str, sensor: str, frame: npt.NDArray[Any], time_s: npt.NDArray[Any], value: npt.NDArray[Any]
+) -> pa.Table:
+    """Rows of table `inertial` from whole arrays.
+
+    Args:
+        frame, time_s: (N,); value: (N, D).
+    """
+    rows, width = value.shape
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
+    flat = pa.array(np.ascontiguousarray(value, np.float32).reshape(-1), from_pandas=False)
+    columns = {
+        "sample_id": pa.array([sample_id] * rows, pa.string()),
+        "device": pa.array([device] * rows, pa.string()),
+        "sensor": pa.array([sensor] * rows, pa.string()),
+        "frame": pa.array(np.asarray(frame, np.int32)),
+        "time_s": pa.array(np.asarray(time_s, np.float64), from_pandas=False),
+        "value": pa.ListArray.from_arrays(offsets, flat),
+    }
+    return pa.table(columns, schema=TABLES["inertial"])
+
+
 def read_table(path: Path, name: str, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
     """A table of the contract.
 

@@ -199,6 +199,69 @@ def test_a_folder_without_labels(project: Project) -> None:
     )
 
 
+def sensor(first: int, rows: int, width: int, rate_hz: float = 100.0, video_fps: float = 30.0) -> np.ndarray:
+    """Readings of a watch whose clock starts anywhere."""
+    clock_ms = 1_580_000_000_000 + np.arange(rows) * 1000 / rate_hz
+    frame = first + np.floor(np.arange(rows) / rate_hz * video_fps)
+    return np.stack([frame, clock_ms, *(np.arange(rows) + 1000.0 * axis for axis in range(width))], axis=1)
+
+
+def test_worn_sensors_stand_on_the_clock_of_the_poses(project: Project) -> None:
+    files = workout(pose_2d(100, 60)) | {
+        "mm-fit/w14/w14_sw_l_acc.npy": npy(sensor(90, 400, 3)),
+        "mm-fit/w14/w14_eb_l_gyr.npy": npy(sensor(100, 200, 3, video_fps=29.0)),  # runs 3.4 % apart
+        "mm-fit/w14/w14_sw_r_hr.npy": npy(sensor(100, 3, 1, rate_hz=1.0)),
+    }
+    put(project, files)
+    assert index(project)["counts"]["inertial"] == 0
+    report = index_source(project, "mm", SPEC.model_copy(update={"inertial": True}), shard_mb=1)
+    assert report["counts"]["inertial"] == 603
+    rows = read_rows(project.index("mm") / "inertial.parquet", "inertial")
+    assert {(row["device"], row["sensor"]) for row in rows} == {("sw_l", "acc"), ("eb_l", "gyr"), ("sw_r", "hr")}
+    watch = [row for row in rows if row["device"] == "sw_l"]
+    assert (watch[0]["frame"], watch[0]["time_s"], watch[0]["value"]) == (90, 3.0, [0.0, 1000.0, 2000.0])
+    earbud = [row for row in rows if row["device"] == "eb_l"]
+    for one in (watch, earbud):
+        late = max(abs(row["time_s"] - row["frame"] / 30.0) for row in one)
+        assert late < 1 / 30 + 0.011  # a frame, and one interval between readings
+        assert np.all(np.diff([row["time_s"] for row in one]) > 0)
+    assert [row["value"] for row in rows if row["sensor"] == "hr"] == [[0.0], [1.0], [2.0]]
+
+
+def test_faults_in_a_worn_sensor(project: Project) -> None:
+    spec, name = SPEC.model_copy(update={"inertial": True}), "mm-fit/w14/w14_sw_l_acc.npy"
+    backwards = sensor(90, 20, 3)
+    backwards[5, 1] = 0
+    for content, expected in (
+        (npy(np.zeros((4, 7))), "an array (N, 3) or (N, 5): frame number, milliseconds, values, found shape (4, 7)"),
+        (npy(backwards), "frame numbers and milliseconds that never fall, found others"),
+        (npy(backwards)[:-9], "an array (N, 3) or (N, 5): frame number, milliseconds, values, found a file that is no "
+         "whole NumPy array"),
+    ):  # fmt: skip
+        put(project, workout(pose_2d(100, 60)) | {name: content})
+        with pytest.raises(DataError) as caught:
+            index_source(project, "mm", spec, shard_mb=1)
+        assert str(caught.value) == f"{RAW}:{name}: expected {expected}. {FIX}"
+
+
+def test_labelled_only_keeps_the_frames_of_sets_as_deepfit_does(project: Project) -> None:
+    put(project, workout(pose_2d(100, 60), pose_3d(100, 60)))
+    everything = index(project)
+    rows = read_rows(project.index("mm") / "sets.parquet", "sets")
+    labelled = {f for row in rows if row["exercise"] != "none" for f in range(row["start"], row["end"])}
+    inside = len(labelled & set(range(100, 160)))
+    assert 0 < inside < 60
+    report = index_source(project, "mm", SPEC.model_copy(update={"labelled_only": True}), shard_mb=1)
+    assert (everything["counts"]["poses"], report["counts"]["poses"]) == (120, 2 * inside)
+    assert report["left_out"] == {"pose outside the sets (labelled_only)": 2 * (60 - inside)}
+    poses = read_rows(project.index("mm") / "poses.parquet", "poses")
+    assert {row["frame"] for row in poses} == labelled & set(range(100, 160))
+    kept = read_rows(project.index("mm") / "sets.parquet", "sets")
+    assert [(r["start"], r["end"], r["exercise"]) for r in kept] == [
+        (r["start"], r["end"], r["exercise"]) for r in rows if r["exercise"] != "none"
+    ]
+
+
 @pytest.mark.real
 def test_the_original_labels_index_whole(project: Project, shared_data: Path) -> None:
     rows = [

@@ -5,11 +5,10 @@ documentation does not say, and the authors' own loader leaves both limits out),
 `w00_pose_2d.npy` is (2, T, 19): the frame number in column 0, then x and y in pixels of 18 joints; `w00_pose_3d.npy` is
 (3, T, 18): the frame number, then 17 joints in millimetres. Frame numbers are those of the labels and are kept: a
 recording's first frame is number 0 whether or not a pose was found in it. The poses are estimates (origin
-`dataset_estimate`), a joint at (0, 0) was not found. Inertial recordings are not read.
+`dataset_estimate`), a joint at (0, 0) was not found. `w00_sw_l_acc.npy` and its like are read where the source asks for
+them (`inertial: true`): one row a reading, (N, 5), of frame number, milliseconds and three values; heart rate (N, 3).
 """
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from repset.errors import DataError
 from repset.exercises import NONE, canonical
 from repset.landmarks import COCO_18, H36M_17, JointState
 from repset.params import SourceSpec
-from repset.records import pose_table, sha256_bytes
+from repset.records import inertial_table, pose_table, sha256_bytes
 from repset.sources.tree import Tree
+from repset.sources.untrusted import read_csv_bytes, read_npy
 from repset.sources.writer import IndexWriter, digest
 
 EXPECTED = "an MM-Fit folder (w00/w00_labels.csv …)"
@@ -43,7 +43,10 @@ OFFICIAL_SPLIT: dict[str, str] = {
 }
 """The authors' split by workout; `unseen_test`: people who are in no other part."""
 
-_FILE = re.compile(r"^(w\d+)_(labels\.csv|pose_2d\.npy|pose_3d\.npy)$")
+_FILE = re.compile(r"^(w\d+)_(labels\.csv|pose_2d\.npy|pose_3d\.npy|(?:sw|sp|eb)_[lr]_(?:acc|gyr|mag|hr)\.npy)$")
+_NUMBER = re.compile(r"[0-9]{1,8}")
+_POSES = ("pose_2d.npy", "pose_3d.npy")
+_LATEST = 10**8  # frames: a month of video
 _FIX = "Take this file from the original set, or leave it out with --on-error skip"
 
 
@@ -56,6 +59,10 @@ class Set:
     reps: int
     native: str
     exercise: str
+
+
+Frames = npt.NDArray[np.int32]
+Reading = tuple[str, str, Frames, npt.NDArray[np.float64], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -96,20 +103,22 @@ def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[lis
     without: list[str] = []
     for workout in progress(sorted(workouts)):
         with out.item(workout):
-            if not _add_workout(tree, workout, workouts[workout], spec.fps or FPS, out):
+            if not _add_workout(tree, workout, workouts[workout], spec, out):
                 without.append(workout)
     out.notes |= {"workouts_without_poses": without, "sets": _count_sets(out)}
 
 
-def _add_workout(tree: Tree, workout: str, files: dict[str, str], fps: float, out: IndexWriter) -> bool:
+def _add_workout(tree: Tree, workout: str, files: dict[str, str], spec: SourceSpec, out: IndexWriter) -> bool:
     """One recording as one sample; returns whether it has poses."""
+    fps = spec.fps or FPS
     if "labels.csv" not in files:
         where = tree.at(sorted(files.values())[0])
         raise DataError(where, f"{workout}_labels.csv beside it", "no such file", _FIX)
-    content = {kind: tree.read(name) for kind, name in files.items()}
+    content = {kind: tree.read(name) for kind, name in files.items() if kind in _POSES or kind == "labels.csv"}
     sets = parse_labels(content["labels.csv"], tree.at(files["labels.csv"]))
     flat = _array(content.get("pose_2d.npy"), 2, len(COCO_18.joints), tree, files.get("pose_2d.npy"))
     solid = _array(content.get("pose_3d.npy"), 3, len(H36M_17.joints), tree, files.get("pose_3d.npy"))
+    readings = _inertial(tree, files, fps) if spec.inertial else []
     numbers = [poses.frame for poses in (flat, solid) if poses is not None]
     first = min((int(frame[0]) for frame in numbers), default=0)
     last = max([stretch.end for stretch in sets] + [int(frame[-1]) + 1 for frame in numbers])
@@ -122,7 +131,13 @@ def _add_workout(tree: Tree, workout: str, files: dict[str, str], fps: float, ou
         official_split=OFFICIAL_SPLIT.get(workout),
         media_sha256=digest([sha256_bytes(content[kind]) for kind in sorted(content, reverse=True)]),
     )
-    out.rows["sets"] += [row | {"sample_id": sample_id} for row in _stretches(sets, first, last)]
+    stretches = list(_stretches(sets, first, last, rest=not spec.labelled_only))
+    out.rows["sets"] += [row | {"sample_id": sample_id} for row in stretches]
+    if spec.labelled_only:
+        flat, solid = (None if poses is None else _within(poses, sets, out) for poses in (flat, solid))
+    for device, sensor, frame, time_s, value in readings:
+        keep = _inside(frame, sets) if spec.labelled_only else np.ones(len(frame), np.bool_)
+        out.inertial.add(inertial_table(sample_id, device, sensor, frame[keep], time_s[keep], value[keep]))
     if flat is not None:
         xy = np.where((flat.values == 0).all(axis=-1, keepdims=True), np.nan, flat.values)
         found = np.isfinite(xy).all(axis=-1)
@@ -157,14 +172,14 @@ def parse_labels(data: bytes, where: str) -> list[Set]:
     """Sets in time order. Raises: DataError naming the line."""
     sets: list[Set] = []
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        rows = read_csv_bytes(data)
+    except ValueError as error:
         raise DataError(where, "rows 'start, end, repetitions, exercise'", "a file that is no text", _FIX) from error
-    for number, row in enumerate(csv.reader(text.splitlines(), skipinitialspace=True), 1):
+    for number, row in enumerate(rows, 1):
         if not row:
             continue
         line = f"{where}, line {number}"
-        if len(row) != 4 or not all(cell.strip().isdigit() for cell in row[:3]):
+        if len(row) != 4 or not all(_NUMBER.fullmatch(cell.strip()) for cell in row[:3]):
             raise DataError(line, "a row 'start, end, repetitions, exercise'", repr(",".join(row)[:80]), _FIX)
         start, end, reps = (int(cell) for cell in row[:3])
         exercise = canonical(row[3], "mmfit")
@@ -183,7 +198,53 @@ def parse_labels(data: bytes, where: str) -> list[Set]:
     return sets
 
 
-def _stretches(sets: list[Set], first: int, last: int) -> Iterator[dict[str, object]]:
+def _inside(frame: npt.NDArray[np.int32], sets: list[Set]) -> npt.NDArray[np.bool_]:
+    """Which frames lie in a set."""
+    after = np.searchsorted([one.start for one in sets], frame, side="right") - 1
+    ends = np.array([one.end for one in sets])
+    return np.asarray((after >= 0) & (frame < ends[after]))
+
+
+def _within(poses: Poses, sets: list[Set], out: IndexWriter) -> Poses:
+    """The poses of labelled frames alone; the others are counted."""
+    keep = _inside(poses.frame, sets)
+    out.left_out["pose outside the sets (labelled_only)"] += int((~keep).sum())
+    return Poses(poses.frame[keep], poses.values[keep])
+
+
+def _inertial(tree: Tree, files: dict[str, str], fps: float) -> list[Reading]:
+    """(device, sensor, frame, seconds, values) of every worn sensor."""
+    return [
+        (kind[:4], kind[5 : -len(".npy")], *_reading(tree.read(files[kind]), tree.at(files[kind]), fps))
+        for kind in sorted(files)
+        if kind not in _POSES and kind != "labels.csv"
+    ]
+
+
+def _reading(data: bytes, where: str, fps: float) -> tuple[Frames, npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Frames, seconds on the clock of the poses, and values of one sensor.
+
+    The sensor's own clock may run faster or slower than the video's: the first reading of each frame stands at the time
+    of that frame, those between are interpolated. So a time is right to within one interval between readings.
+    """
+    expected = "an array (N, 3) or (N, 5): frame number, milliseconds, values"
+    try:
+        array = read_npy(data)
+    except ValueError as error:
+        raise DataError(where, expected, "a file that is no whole NumPy array", _FIX) from error
+    if array.ndim != 2 or array.shape[1] not in (3, 5) or not len(array) or array.dtype.kind not in "fiu":
+        raise DataError(where, expected, f"shape {array.shape}", _FIX)
+    frame, clock_ms = array[:, 0].astype(np.float64), array[:, 1].astype(np.float64)
+    clock = np.isfinite(frame) & np.isfinite(clock_ms) & (np.abs(frame) < _LATEST)
+    if not clock.all() or (frame < 0).any() or (np.diff(frame) < 0).any() or (np.diff(clock_ms) < 0).any():
+        raise DataError(where, "frame numbers and milliseconds that never fall", "others", _FIX)
+    number, first = np.unique(frame, return_index=True)
+    time_s = np.interp(clock_ms, clock_ms[first], number / fps)
+    time_s += np.maximum(clock_ms - clock_ms[first[-1]], 0) / 1000  # after the last frame's first reading
+    return frame.astype(np.int32), time_s, array[:, 2:].astype(np.float32)
+
+
+def _stretches(sets: list[Set], first: int, last: int, rest: bool) -> Iterator[dict[str, object]]:
     """Sets and the rest between them, from the recording's first frame to its last, numbered in time order."""
     rows: list[tuple[int, int, str, int]] = []
     at = first
@@ -194,6 +255,8 @@ def _stretches(sets: list[Set], first: int, last: int) -> Iterator[dict[str, obj
         at = max(at, one.end)
     if last > at:
         rows.append((at, last, NONE, 0))
+    if not rest:
+        rows = [row for row in rows if row[2] != NONE]
     for number, (start, end, exercise, reps) in enumerate(rows):
         yield dict(set=number, start=start, end=end, exercise=exercise, exercise_p=None, reps=reps, origin="dataset")
 
@@ -204,13 +267,16 @@ def _array(data: bytes | None, axes: int, joints: int, tree: Tree, name: str | N
         return None
     where, expected = tree.at(name), f"an array ({axes}, T, {joints + 1}): frame number and {joints} joints"
     try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        array = read_npy(data)
+    except ValueError as error:
         raise DataError(where, expected, "a file that is no whole NumPy array", _FIX) from error
     if array.ndim != 3 or array.shape[0] != axes or array.shape[2] != joints + 1 or not array.shape[1]:
         raise DataError(where, expected, f"shape {array.shape}", _FIX)
+    if array.dtype.kind not in "fiu":
+        raise DataError(where, expected, f"values of type {array.dtype}", _FIX)
     frame = array[0, :, 0]
-    if not np.isfinite(frame).all() or (frame < 0).any() or (np.diff(frame) <= 0).any():
+    bounded = np.isfinite(frame).all() and (frame >= 0).all() and (frame < _LATEST).all()
+    if not bounded or (np.diff(frame) <= 0).any():
         raise DataError(where, "frame numbers that rise from row to row in column 0", "others", _FIX)
     return Poses(frame.astype(np.int32), np.moveaxis(array[:, :, 1:], 0, -1).astype(np.float32))
 
