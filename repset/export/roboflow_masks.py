@@ -15,7 +15,7 @@ from repset.export.losses import Losses
 from repset.export.selection import MaskRow, Selection
 from repset.records import write_text
 from repset.shapes import overlap
-from repset.video import encode_png
+from repset.video import Image, encode_png
 
 _SPLITS = {"train": "train", "calibration": "train", "validation": "valid", "test": "test", "unseen_test": "test",
            "all": "train"}  # fmt: skip
@@ -57,7 +57,7 @@ def write_roboflow_masks(selection: Selection, folder: Path, losses: Losses) -> 
     return counts
 
 
-def _index_image(rows: list[MaskRow], labels: list[str], size: tuple[int, int], losses: Losses) -> np.ndarray:  # type: ignore[type-arg]
+def _index_image(rows: list[MaskRow], labels: list[str], size: tuple[int, int], losses: Losses) -> Image:
     image = np.zeros(size, np.uint8)
     for row in sorted(rows, key=lambda row: (-int(row.mask.sum()), row.label, row.person)):
         image[row.mask] = labels.index(row.label) + 1

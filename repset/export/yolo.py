@@ -19,8 +19,9 @@ from repset.records import write_text
 from repset.shapes import outline, overlap, polygon_mask
 
 HOLES = "holes of masks (filled; the measure is the overlap with the mask)"
-_KEYS = (("train", ("train", "all")), ("val", ("validation", "calibration")), ("test", ("test", "unseen_test")))
-"""Key of data.yaml → split folders, the first that is there."""
+_KEYS = (("train", ("train", "all")), ("val", ("validation",)), ("test", ("test",)),
+         ("calibration", ("calibration",)), ("unseen_test", ("unseen_test",)))  # fmt: skip
+"""Key of data.yaml → split folders, the first that is there; Ultralytics looks at the first three."""
 
 
 def write_yolo_seg(selection: Selection, folder: Path, losses: Losses) -> dict[str, int]:
@@ -131,11 +132,11 @@ def _data_yaml(folder: Path, names: list[str], more: dict[str, Any]) -> None:
 
     images = folder / "images"
     there = {path.name for path in images.iterdir()} if images.is_dir() else set()
-    data: dict[str, Any] = {"path": "."}
+    data: dict[str, Any] = {}  # without `path` Ultralytics looks beside this file
     for key, folders in _KEYS:
         if found := [name for name in folders if name in there]:
             data[key] = f"images/{found[0]}"
-    data.setdefault("train", data.get("val") or data.get("test"))
+    data.setdefault("train", next(iter(data.values()), "images/all"))
     data.setdefault("val", data["train"])  # Ultralytics asks for both
     data |= {"names": dict(enumerate(names)), **more}
     write_text(folder / "data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
