@@ -46,6 +46,9 @@ ANGLES: tuple[Angle, ...] = (
 )
 """Every angle; the right side is generated from the left."""
 
+SPACE = "_3d"
+"""Ending of the name of an angle that was measured in space."""
+
 BY_NAME = {angle.name: angle for angle in ANGLES}
 
 
@@ -81,6 +84,17 @@ def evaluate(name: str, xy_px: Floats, skeleton: str) -> Floats:
 def evaluate_all(xy_px: Floats, skeleton: str) -> dict[str, Floats]:
     """Every angle of the table: name → shape (T,), as `evaluate` gives it."""
     return {angle.name: evaluate(angle.name, xy_px, skeleton) for angle in ANGLES}
+
+
+def evaluate_space(xyz_m: Floats, skeleton: str) -> dict[str, Floats]:
+    """Every interior angle in space: name with `_3d` → shape (T,), as `evaluate` gives it.
+
+    Not the leans: 3-D positions of a pose model know the camera's vertical only, as the image does.
+
+    Args:
+        xyz_m: shape (T, K, 3), metres, in the order of `skeleton`.
+    """
+    return {f"{angle.name}{SPACE}": evaluate(angle.name, xyz_m, skeleton) for angle in ANGLES if angle.c != "vertical"}
 
 
 def _point(joint: str, angle: Angle, xy_px: Floats, skeleton: str) -> Floats:

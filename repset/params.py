@@ -51,6 +51,7 @@ class AutolabelParams(Strict):
     rule_set: str
     model: str  # lite | full | heavy, or the path of an official .task bundle
     min_visibility: float = Field(ge=0, le=1)
+    angles_3d: bool = False  # also the interior angles in space: `left_elbow_3d`
 
 
 class AcceptParams(Strict):

@@ -202,7 +202,9 @@ def _cores() -> int:
 def _options(params: AutolabelParams, exercise: str | None, cache: Path, jobs: int | None, tasks: int) -> Options:
     # Fewer clips than cores: the idle cores decode ahead.
     spare = max(1, min(4, _cores() // max(1, min(jobs or _cores(), tasks))))
-    return Options(exercise, params.rule_set, params.model, params.min_visibility, cache, spare)
+    return Options(
+        exercise, params.rule_set, params.model, params.min_visibility, cache, spare, angles_3d=params.angles_3d
+    )
 
 
 def _about(options: Options, tasks: Sequence[Task]) -> dict[str, Any]:

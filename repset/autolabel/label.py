@@ -52,13 +52,15 @@ class TrackLabels:
 
 
 def label_track(
-    sample_id: str, track: PoseTrack, stretches: Sequence[Stretch], rules: RuleSet, min_visibility: float
-) -> TrackLabels:
+    sample_id: str, track: PoseTrack, stretches: Sequence[Stretch], rules: RuleSet, min_visibility: float,
+    angles_3d: bool = False,
+) -> TrackLabels:  # fmt: skip
     """Label one person's track.
 
     Args:
         stretches: which exercise is done when; `none` and names outside the ontology are passed through uncounted.
         min_visibility: joints seen less than this are unknown to angles and verdicts (counting may use them).
+        angles_3d: also give the interior angles in space, where the track has 3-D positions.
     """
     seen = np.isfinite(track.xy_px).all(-1).any(1)
     judged = clean(track, min_visibility)
@@ -84,7 +86,7 @@ def label_track(
     if hidden:
         status, reason = "not_counted", f"the limb that is counted is hidden in {hidden} of {len(stretches)} sets"
     return TrackLabels(
-        writer.sets, writer.reps, writer.form, angle_table(sample_id, judged.track), view.estimate(track).name,
+        writer.sets, writer.reps, writer.form, angle_table(sample_id, judged.track, angles_3d), view.estimate(track).name,
         view.better_side(track, ("shoulder", "hip")), float(seen.mean()) if len(seen) else 0.0, status, reason,
         writer.findings,
     )  # fmt: skip
@@ -116,9 +118,16 @@ def count_stretch(exercise: str, track: CleanTrack) -> tuple[Signal, list[Rep]]:
     return join_signals(signals), reps
 
 
-def angle_table(sample_id: str, track: PoseTrack) -> pa.Table:
-    """Table `angles` of a track: frame by frame, angles in the table's order, columns built whole."""
-    values = {name: value for name, value in angles.evaluate_all(track.xy_px, track.skeleton).items()}
+def angle_table(sample_id: str, track: PoseTrack, space: bool = False) -> pa.Table:
+    """Table `angles` of a track: frame by frame, angles in the table's order, columns built whole.
+
+    Args:
+        space: also the interior angles in space (`left_elbow_3d`), of joints that are known in the image.
+    """
+    values = angles.evaluate_all(track.xy_px, track.skeleton)
+    if space and track.xyz_m is not None:
+        known = np.isfinite(track.xy_px).all(-1, keepdims=True)
+        values |= angles.evaluate_space(np.where(known, track.xyz_m, np.float32(np.nan)), track.skeleton)
     values = {name: value for name, value in values.items() if np.isfinite(value).any()}
     frames, kinds = len(track.time_s), len(values)
     names = pa.DictionaryArray.from_arrays(pa.array(np.tile(np.arange(kinds, dtype=np.int32), frames)), list(values))

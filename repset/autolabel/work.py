@@ -46,6 +46,7 @@ class Options:
         overlay, plot, frames: also write these pictures (repset.autolabel.pictures).
         person: whom to follow where there are several.
         keep_fps: label only so many frames a second; None: all.
+        angles_3d: also give the interior angles in space.
     """
 
     exercise: str | None
@@ -59,6 +60,7 @@ class Options:
     frames: bool = False
     person: Rule = DEFAULT
     keep_fps: float | None = None
+    angles_3d: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,9 @@ def _label(task: Task, options: Options, folder: Path, found: Followed, cached: 
 
     track = found.track
     stretches = _stretches(task, options, track)
-    labels = label_track(task.sample_id, track, stretches, _rules(options.rules), options.min_visibility)
+    labels = label_track(
+        task.sample_id, track, stretches, _rules(options.rules), options.min_visibility, options.angles_3d
+    )
     parts = folder / "parts"
     if task.kind != "poses":
         poses = pose_table(

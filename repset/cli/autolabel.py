@@ -24,6 +24,7 @@ from repset.project import find_project
 @click.option("--model", default="full", show_default=True, help="Pose model: full, or a .task file.")
 @click.option("--min-visibility", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="A joint seen less clearly is unknown.")  # fmt: skip
+@click.option("--angles-3d", is_flag=True, help="Also give the angles in space, as left_elbow_3d (biased: see README).")
 @click.option("--overlay", is_flag=True, help="Also write each video with its labels drawn in.")
 @click.option("--plot", is_flag=True, help="Also draw an angle chart of each set, with repetitions and limits.")
 @click.option("--frames", is_flag=True,
@@ -41,7 +42,7 @@ from repset.project import find_project
 @click.option("--json", "as_json", is_flag=True, help="Print what job.json holds in place of sentences.")
 @click.pass_context
 def command(context: click.Context, what: tuple[str, ...], out: Path | None, jobs: int | None, on_error: Any,
-            exercise: str, rules: str, model: str, min_visibility: float, overlay: bool, plot: bool,
+            exercise: str, rules: str, model: str, min_visibility: float, angles_3d: bool, overlay: bool, plot: bool,
             frames: bool, person: Any, fps: float | None, sequence: float | None, as_json: bool) -> None:  # fmt: skip
     """Poses, angles, repetitions and form verdicts for videos and images.
 
@@ -71,7 +72,7 @@ def command(context: click.Context, what: tuple[str, ...], out: Path | None, job
     else:
         from repset.autolabel.job import label_files
 
-        params = AutolabelParams(rule_set=rules, model=model, min_visibility=min_visibility)
+        params = AutolabelParams(rule_set=rules, model=model, min_visibility=min_visibility, angles_3d=angles_3d)
         with _bar() as watch:
             report = label_files(
                 [Path(path) for path in what], out, params,
@@ -86,7 +87,7 @@ def command(context: click.Context, what: tuple[str, ...], out: Path | None, job
 
 def _refuse_options(context: click.Context, what: tuple[str, ...]) -> None:
     """Without --out only a source is left, and its options stand in params.yaml."""
-    for name in ("exercise", "rules", "model", "min_visibility", "overlay", "plot", "frames", "person", "fps",
+    for name in ("exercise", "rules", "model", "min_visibility", "angles_3d", "overlay", "plot", "frames", "person", "fps",
                  "sequence"):  # fmt: skip
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --out; a source takes params.yaml's settings.")
