@@ -57,6 +57,7 @@ _TABLES = {
 }
 
 _FILMS = 3
+_PARTED = ("groups", "identical_images", "near_duplicates")  # what the proof counts between folds
 
 
 # --- what came in -------------------------------------------------------------------------------------------------
@@ -295,19 +296,20 @@ def splits(project: Project, sources: Sequence[Source]) -> Section:
         rows.append([
             source.name, number(proof.get("groups")),
             *(number(folds.get(name, {}).get("groups", 0)) for name in FOLDS),
-            *(number(proof.get(f"{what}_shared_between_folds")) for what in ("groups", "identical_images")),
+            *(number(proof.get(f"{what}_shared_between_folds")) for what in _PARTED),
         ])  # fmt: skip
         official = proof.get("official_split")
         if official:
             leaks.append([source.name, ", ".join(f"{side} {n}" for side, n in official["samples"].items()),
                           number(len(official["groups_shared"])), number(len(official["identical_images_shared"])),
+                          number(len(official.get("near_duplicates_shared", ()))),
                           number(len(official["samples_leaking"]))])  # fmt: skip
     if rows:
         section.add(Bars("Samples by fold", bars, list(FOLDS.items())))
-        head = ("source", "groups", *FOLDS, "groups in two folds", "identical images in two folds")
-        section.add(Table("Groups by fold", head, rows, f"The last two columns must be 0. Searched for: {searched}."))
+        head = ("source", "groups", *FOLDS, *(f"{what.replace('_', ' ')} in two folds" for what in _PARTED))
+        section.add(Table("Groups by fold", head, rows, f"The last three columns must be 0. Searched for: {searched}."))
     if leaks:
-        head = ("source", "sides", "groups on both sides", "identical images on both sides", "samples concerned")
+        head = ("source", "sides", "groups on both sides", "identical images", "near-duplicates", "samples concerned")
         note = "An official split stays as it is; scores are given on it and on it without these samples."
         section.add(Table("Leaks of the sets' own splits", head, leaks, note))
     return section
