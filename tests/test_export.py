@@ -384,6 +384,20 @@ def test_mot_has_the_layout_of_the_format(here: Here) -> None:
     )
 
 
+def test_a_mot_holds_no_unknown_angle(here: Here) -> None:
+    xy, visibility, state = simple()
+    xy[1, 1] = np.nan  # left shoulder in one of three frames
+    xy[:2, 12] = np.nan  # right ankle in two of three
+    here.write(fill_poses("penn_13", [(xy, visibility, state)], images=False))
+    counts = lost(here.export("mot"))
+    assert counts["angles known in less than half of their clip's frames (left out)"] == 2  # right knee and body line
+    assert counts["frames with an unknown angle (left out, the clock goes on)"] == 1
+    lines = (here.project.root / "out/gym/a_penn_13.mot").read_text().split("endheader\n")[1].splitlines()
+    assert "right_knee" not in lines[0].split("\t")
+    assert [line.split("\t")[0] for line in lines[1:]] == ["0.000000", "0.200000"]
+    assert "nan" not in "".join(lines)
+
+
 def test_poses_without_depth_are_refused_for_markers(here: Here) -> None:
     here.write(fill_poses("penn_13", [simple()], images=False))
     with pytest.raises(RepsetError) as caught:

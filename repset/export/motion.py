@@ -25,6 +25,9 @@ from repset.export.selection import Selection, Track
 from repset.landmarks import SKELETONS, JointState
 from repset.records import write_text
 
+LEAST_KNOWN = 0.5
+"""Share of a clip's frames in which an angle is known, below which its column is left out rather than the frames."""
+
 C3D_FRAMES = 65_535
 """C3D counts frames in 16 bits; beyond that readers differ."""
 
@@ -147,18 +150,32 @@ def write_mot(selection: Selection, folder: Path, losses: Losses) -> dict[str, i
         whole = _gapless(track, rate)
         angles = _table_angles(selection, whole) if selection.labels == "automatic" else {}
         angles = angles or evaluate_all(whole.xy_px, whole.skeleton)
-        angles = {name: values for name, values in angles.items() if np.isfinite(values).any()}
-        if not angles:
-            losses.add("samples without an angle")
+        angles, rows = _known(angles, losses)
+        if not rows.any():
+            losses.add("samples without a frame in which all angles are known")
             continue
-        unknown = sum(int((~np.isfinite(values)).sum()) for values in angles.values())
-        losses.add("angles that are unknown (written nan)", unknown, of=len(angles) * len(whole.frame))
         losses.add("positions of joints", int(np.isfinite(track.xy_px).all(axis=-1).sum()))
-        write_text(folder / f"{_name(selection, track)}.mot", mot_text(whole.time_s, angles))
+        kept = {name: values[rows] for name, values in angles.items()}
+        write_text(folder / f"{_name(selection, track)}.mot", mot_text(whole.time_s[rows], kept))
         count += 1
     if not count:
         raise RepsetError(f"{selection.source}: expected poses of clips, found none. Export as coco-keypoints.")
     return {"files": count}
+
+
+def _known(
+    angles: dict[str, npt.NDArray[np.float32]], losses: Losses
+) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.bool_]]:
+    """The angles known in most frames, and the frames (T,) in which all of these are.
+
+    A `.mot` holds no unknown value: OpenSim 4.6's Storage passes over a row with one and says nothing.
+    """
+    kept = {name: values for name, values in angles.items() if np.isfinite(values).mean() >= LEAST_KNOWN}
+    half = sum(np.isfinite(values).any() for name, values in angles.items() if name not in kept)
+    losses.add("angles known in less than half of their clip's frames (left out)", int(half))
+    rows = np.isfinite(np.stack(list(kept.values()))).all(axis=0) if kept else np.zeros(0, bool)
+    losses.add("frames with an unknown angle (left out, the clock goes on)", int((~rows).sum()), of=len(rows))
+    return kept, rows
 
 
 def _table_angles(selection: Selection, track: Track) -> dict[str, npt.NDArray[np.float32]]:
