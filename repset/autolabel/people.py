@@ -28,7 +28,7 @@ DEFAULT: Rule = "largest"
 MAX_PEOPLE = 4
 
 _PLACE_S = 1.0  # for so long a lost person is looked for where they were
-_AT_ONCE_S = 0.15
+_AT_ONCE_S = 0.15  # where everyone is tracked, place alone tells who is who for so long
 _NEAR = 0.5  # of the body's diagonal: the same place
 _SAME = 0.15  # of the body's diagonal, in one picture: one person found twice
 _FAR = 1.5  # of the body's diagonal, within _PLACE_S: nobody moves so
@@ -116,11 +116,9 @@ class _Person:
         return float(np.linalg.norm(now.centre_px - self.last.centre_px))
 
     def may_be(self, now: Body, time_s: float) -> bool:
-        """Place at once, place and colours within _PLACE_S, colours later."""
-        lost_s, apart = time_s - self.seen_s, unlike(self.colour, now.colour)
-        if lost_s > _PLACE_S:
-            return apart < _ALIKE
-        return self.near(now) and (lost_s < _AT_ONCE_S or apart < _UNLIKE)
+        """Place and colours within _PLACE_S, colours later."""
+        apart = unlike(self.colour, now.colour)
+        return apart < _ALIKE if time_s - self.seen_s > _PLACE_S else apart < _UNLIKE and self.near(now)
 
 
 @dataclass
@@ -214,6 +212,11 @@ class Crowd:
         free = {n: person for n, person in self._scene.items() if n not in taken}
         if self.people < 2 and free:
             return min(free)
+        at_once = [
+            n for n, p in free.items() if self.rule == "tracked" and time_s - p.seen_s < _AT_ONCE_S and p.near(now)
+        ]
+        if at_once:
+            return min(at_once, key=lambda n: free[n].distance_px(now))
         may_be = [n for n, person in free.items() if person.may_be(now, time_s)]
         if not may_be:
             return len(self.first) + sum(n >= len(self.first) for n in taken)
