@@ -230,16 +230,19 @@ def reject_outliers(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> int:
     half = int(HAMPEL_HALF_WINDOW_S / float(np.median(np.diff(time_s))) + 0.5)
     if half < 2 or len(xy_px) < 2 * half + 1:
         return 0
-    padded = np.pad(xy_px, ((half, half), (0, 0), (0, 0)), constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
-    centre = _nanmedian(windows)
-    spread = 1.4826 * _nanmedian(np.abs(windows - centre[..., None]))
     size = np.nanmedian(size_px) if np.isfinite(size_px).any() else 0.0
-    limit = np.fmax(HAMPEL_SIGMAS * spread, HAMPEL_FLOOR_TORSO * size)
-    with np.errstate(invalid="ignore"):
-        bad = (np.abs(xy_px - centre) > limit).any(-1)
-    xy_px[bad] = np.nan
-    return int(bad.sum())
+    rejected = 0
+    for joint in np.moveaxis(xy_px, 1, 0):  # one by one: a window a position takes a clip's memory many times over
+        padded = np.pad(joint, ((half, half), (0, 0)), constant_values=np.nan)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
+        centre = _nanmedian(windows)
+        spread = 1.4826 * _nanmedian(np.abs(windows - centre[..., None]))
+        limit = np.fmax(HAMPEL_SIGMAS * spread, HAMPEL_FLOOR_TORSO * size)
+        with np.errstate(invalid="ignore"):
+            bad = (np.abs(joint - centre) > limit).any(-1)
+        joint[bad] = np.nan
+        rejected += int(bad.sum())
+    return rejected
 
 
 def fill_gaps(xy_px: Doubles, time_s: Doubles) -> int:
