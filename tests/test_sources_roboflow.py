@@ -13,7 +13,8 @@ from repset.errors import DataError
 from repset.params import SourceSpec
 from repset.project import Project
 from repset.records import read_rows, sha256_bytes
-from repset.sources.coco import _uncompress, read_coco
+from repset.shapes import unpack_runs
+from repset.sources.coco import read_coco
 from repset.sources.index import index_source
 from repset.video import FrameStore
 
@@ -312,9 +313,9 @@ def compress(runs: list[int]) -> str:
 
 def test_compressed_run_lengths_written_out() -> None:
     """By hand: a character is 48 + 5 bits, bit 6 says more follow; from the fourth on, the difference to run i - 2."""
-    assert _uncompress("5220") == [5, 2, 2, 2]
-    assert _uncompress("522O") == [5, 2, 2, 1]
-    assert _uncompress("R1") == [34]
+    assert unpack_runs("5220") == [5, 2, 2, 2]
+    assert unpack_runs("522O") == [5, 2, 2, 1]
+    assert unpack_runs("R1") == [34]
 
 
 def test_coco_faults(project: Project) -> None:

@@ -139,10 +139,35 @@ def test_a_roboflow_version_becomes_one_archive_without_the_key(project: Project
     assert pull(project, ROBOFLOW.origin, ROBOFLOW)
     (archive,) = project.raw("mm").iterdir()
     with zipfile.ZipFile(archive) as opened:
-        assert len(opened.namelist()) == 9
+        assert len(opened.namelist()) == 10
     assert not pull(project, ROBOFLOW.origin, ROBOFLOW)
     assert nothing_left_over(project)
     assert not any(KEY.encode() in data for data in contents(tmp_path).values())
+
+
+def test_an_export_that_lacks_images_is_refused(project: Project, api: Api) -> None:
+    with zipfile.ZipFile(io.BytesIO(api.export)) as whole:
+        files = {name: whole.read(name) for name in whole.namelist() if not name.startswith("test/")}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    api.export = out.getvalue()
+    assert refused(project, ROBOFLOW.origin, ROBOFLOW) == (
+        f"{NAMED} an export as png-mask-semantic, found 2 of the 3 images it states. {WAY_OUT}"
+    )
+
+
+def test_an_export_that_leads_outside_is_not_unpacked(project: Project, api: Api, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("train/_classes.csv", "Pixel Value, Class\n0, background")
+        archive.writestr("../../escaped.txt", "out")
+    api.export = out.getvalue()
+    assert refused(project, ROBOFLOW.origin, ROBOFLOW) == (
+        f"{NAMED} an export as png-mask-semantic, found the name '../../escaped.txt', which leads outside. {WAY_OUT}"
+    )
+    assert not list(tmp_path.rglob("escaped.txt"))
 
 
 def test_roboflow_refuses_the_key(project: Project, api: Api) -> None:
@@ -163,7 +188,7 @@ def test_roboflow_refuses_the_key(project: Project, api: Api) -> None:
     ],
 )
 def test_what_the_package_says_becomes_a_phrase(said: str, reason: str) -> None:
-    assert roboflow_module._explain(said) == reason
+    assert roboflow_module.explain(said) == reason
 
 
 def test_roboflow_without_a_network(project: Project, api: Api) -> None:
@@ -198,5 +223,5 @@ def test_a_missing_key_a_placeholder_and_a_misspelt_origin(project: Project, mon
 
 def test_no_message_shows_the_key() -> None:
     said = f"Traceback\nHTTPError: 500 for https://api.example/?api_key={KEY}&x=1 and api_key=other"
-    explained = roboflow_module._explain(roboflow_module._scrub(said, KEY))
+    explained = roboflow_module.explain(roboflow_module.scrub(said, KEY))
     assert explained == "HTTPError: 500 for https://api.example/?api_key=***&x=1 and api_key=***"

@@ -4,18 +4,14 @@ Category and image numbers hold for one file only. A polygon list is the union o
 takes it; a run-length mask can hold holes. Rasterising a polygon does not give back the mask it was traced from.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+from repset.errors import DataError, ShapeError
+from repset.shapes import Mask, polygon_mask, runs_mask, unpack_runs
+from repset.sources.untrusted import read_json_bytes
 
-from repset.errors import DataError
-
-Mask = npt.NDArray[np.bool_]
 _EXPORT_AGAIN = "Export it again as coco-segmentation"
 
 
@@ -46,7 +42,7 @@ class CocoFile:
 def read_coco(data: bytes, where: str) -> CocoFile:
     """Parse and check one file. Raises: DataError."""
     try:
-        content = json.loads(data)
+        content = read_json_bytes(data)
         names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
         by_image: dict[int, list[dict[str, Any]]] = {int(row["id"]): [] for row in content["images"]}
         for row in content["annotations"]:
@@ -57,7 +53,7 @@ def read_coco(data: bytes, where: str) -> CocoFile:
             str(row["file_name"]): (int(row["width"]), int(row["height"]), by_image[int(row["id"])])
             for row in content["images"]
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         found = f"one that does not fit ({type(error).__name__}: {error})"
         raise DataError(where, "a COCO file with images, categories, annotations", found, _EXPORT_AGAIN) from error
     return CocoFile(categories, images)
@@ -66,41 +62,11 @@ def read_coco(data: bytes, where: str) -> CocoFile:
 def _rasterise(segmentation: Any, width: int, height: int, where: str) -> Mask:
     try:
         if isinstance(segmentation, list):
-            return _polygons(segmentation, width, height)
-        if isinstance(segmentation, dict):
+            return polygon_mask(segmentation, width, height)
+        if isinstance(segmentation, dict) and list(segmentation["size"]) == [height, width]:
             counts = segmentation["counts"]
-            runs = _uncompress(counts) if isinstance(counts, str) else [int(count) for count in counts]
-            if list(segmentation["size"]) == [height, width] and sum(runs) == width * height and min(runs) >= 0:
-                values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-                return values.reshape(width, height).T  # COCO counts down the columns
-    except (ValueError, KeyError, TypeError, IndexError):
+            return runs_mask(unpack_runs(counts) if isinstance(counts, str) else list(counts), width, height)
+    except (ShapeError, ValueError, KeyError, TypeError):
         pass
     expected = "polygons, or run lengths that fill the image, in every annotation"
     raise DataError(where, expected, f"{str(segmentation)[:60]!r}", _EXPORT_AGAIN)
-
-
-def _polygons(polygons: list[Any], width: int, height: int) -> Mask:
-    mask = np.zeros((height, width), np.uint8)
-    for polygon in polygons:
-        points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        # Polygon corners lie on pixel borders, fillPoly's on pixel centres; 4 fractional bits.
-        cv2.fillPoly(mask, [np.round((points - 0.5) * 16).astype(np.int32)], [1], shift=4)
-    return mask.astype(bool)
-
-
-def _uncompress(text: str) -> list[int]:
-    """Run lengths from COCO's text form: 5 bits a character, lowest first, bit 6 says more follow; from the fourth
-    run on the difference to the run before the last one is stored."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        value |= (code & 0x1F) << shift
-        shift += 5
-        if code & 0x20:
-            continue
-        if code & 0x10:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return runs

@@ -5,7 +5,6 @@ a split, or beside one `_annotations.coco.json`. Class numbers are Roboflow's ow
 name, split by split. Copies that augmentation made of one photo share the stem and are folded into one sample.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,11 +14,13 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from repset.errors import DataError
+from repset.errors import ConfigError, DataError
 from repset.params import SourceSpec
 from repset.records import sha256_bytes
 from repset.sources.coco import CocoFile, read_coco
+from repset.sources.roboflow_readme import READMES, read_provenance
 from repset.sources.tree import Tree
+from repset.sources.untrusted import read_csv_bytes
 from repset.sources.writer import IndexWriter, check_image, decode_index_mask, digest
 from repset.video import encode_png
 
@@ -45,7 +46,7 @@ class Shot:
 
 def wanted(name: str) -> bool:
     """Files the reader uses."""
-    return PurePosixPath(name).name in (CLASSES, COCO) or _IMAGE.match(name) is not None
+    return PurePosixPath(name).name in (CLASSES, COCO, *READMES) or _IMAGE.match(name) is not None
 
 
 def essential(name: str) -> bool:
@@ -63,7 +64,10 @@ def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[lis
     folders = {str(PurePosixPath(name).parent): name for name in names if essential(name)}
     if not folders:
         raise DataError(tree.where, EXPECTED, "neither file", "Export it as png-mask-semantic and pull that")
+    _check_class_map(spec, out.source)
     readers = {folder: _reader(tree, set(names), name, spec, out.source) for folder, name in folders.items()}
+    listings = sorted(name for name in folders.values() if PurePosixPath(name).name == CLASSES)
+    _check_same_classes(tree, listings, spec, out.source)
     photos: dict[str, list[Shot]] = {}
     for shot in _shots(tree, names, folders, out):
         photos.setdefault(shot.stem, []).append(shot)
@@ -78,6 +82,8 @@ def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[lis
         "images": sum(len(shots) for shots in photos.values()),
         "images_with_class": dict(sorted(images.items())),
         "photos_in_several_splits": straddling,  # copies on both sides: their official split is left null
+        "copies_of_a_photo": max((len(shots) for shots in photos.values()), default=0),
+        "provenance": read_provenance(tree, names),
     }
 
 
@@ -189,22 +195,58 @@ def _png_masks(tree: Tree, have: set[str], name: str, values: dict[int, str | No
 
 def _class_values(data: bytes, where: str, spec: SourceSpec, source: str) -> dict[int, str | None]:
     """Pixel value → canonical label (None: background) from `_classes.csv`."""
-    rows = [row for row in csv.reader(data.decode("utf-8-sig").splitlines(), skipinitialspace=True) if row]
+    return {value: _label(name, spec, source, where) for value, name in _class_names(data, where).items()}
+
+
+def _class_names(data: bytes, where: str) -> dict[int, str]:
+    """Pixel value → class name. Raises: DataError, also for one name with two values (background aside)."""
+    try:
+        rows = [row for row in read_csv_bytes(data) if row]
+    except ValueError as error:
+        found = "a file that is no text"
+        raise DataError(where, "the header 'Pixel Value, Class'", found, "Restore the exported file") from error
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if header[:1] == ["filename"]:
         found = "the table of a multi-label classification export (filename, classes …)"
         raise DataError(where, "the header 'Pixel Value, Class'", found, "Export it as png-mask-semantic")
     if header != ["pixel value", "class"]:
-        raise DataError(where, "the header 'Pixel Value, Class'", repr(", ".join(header)), "Restore the exported file")
-    values: dict[int, str | None] = {}
+        found = repr(", ".join(header)[:80])
+        raise DataError(where, "the header 'Pixel Value, Class'", found, "Restore the exported file")
+    names: dict[int, str] = {}
     for number, row in enumerate(rows[1:], 2):
-        if len(row) != 2 or not row[0].strip().isdigit() or int(row[0]) > 255 or int(row[0]) in values:
-            line = f"{where}, line {number}"
+        line, value = f"{where}, line {number}", row[0].strip()
+        if len(row) != 2 or not re.fullmatch("[0-9]{1,3}", value) or int(value) > 255 or int(value) in names:
+            found = repr(", ".join(row)[:80])
+            raise DataError(line, "a new pixel value 0–255 and a class", found, "Restore the exported file")
+        plain = _plain(row[1])
+        if plain != BACKGROUND and plain in map(_plain, names.values()):
             raise DataError(
-                line, "a new pixel value 0–255 and a class", repr(", ".join(row)), "Restore the exported file"
+                line, "each class once", f"{row[1].strip()!r} again", "Merge the two classes and export again"
             )
-        values[int(row[0])] = _label(row[1], spec, source, where)
-    return values
+        names[int(value)] = row[1]
+    return names
+
+
+def _check_same_classes(tree: Tree, listings: list[str], spec: SourceSpec, source: str) -> None:
+    """One export has one list of classes: splits that differ were put together from several. Raises: DataError."""
+    labels = [
+        {label for label in _class_values(tree.read(name), tree.at(name), spec, source).values() if label is not None}
+        for name in listings
+    ]
+    for name, found in zip(listings, labels, strict=True):
+        if differing := sorted(found ^ labels[0]):
+            todo = "Export all splits together, or list the class in both"
+            difference = f"a difference in {differing[0]!r}"
+            raise DataError(tree.at(name), f"the classes of {listings[0]}", difference, todo)
+
+
+def _check_class_map(spec: SourceSpec, source: str) -> None:
+    """A class has one label. Raises: ConfigError."""
+    seen: dict[str, str] = {}
+    for name, label in (spec.class_map or {}).items():
+        if seen.setdefault(_plain(name), label) != label:
+            where = f"pipelines/{source}.yaml: class_map"
+            raise ConfigError(f"{where}: {name!r} stands for {seen[_plain(name)]} and for {label}. Keep one of them.")
 
 
 def _label(name: str, spec: SourceSpec, source: str, where: str) -> str | None:
