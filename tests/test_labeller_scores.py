@@ -60,7 +60,7 @@ def test_the_same_joints_score_one() -> None:
     overall = card["overall"]
     assert overall == {
         "n": FRAMES * 13, "coverage": 1.0, "pck_torso_0.1": 1.0, "pck_torso_0.2": 1.0, "pck_bbox_0.1": 1.0,
-        "pck_bbox_0.2": 1.0, "median_error_torso": 0.0, "mirrored_fits_better": 0.0,
+        "pck_bbox_0.2": 1.0, "pck_torso_0.2_interval": None, "median_error_torso": 0.0, "mirrored_fits_better": 0.0,
     }  # fmt: skip
 
 
@@ -101,7 +101,10 @@ def test_angle_errors_are_degrees_with_number_and_coverage() -> None:
     cells = angle_scores(pairs, table_from_rows("angles", rows))
     assert cells is not None
     # both elbows are known in truth: 40 angles, of which 10 have a label
-    assert cells["elbow"] == {"n": 10, "coverage": 0.25, "median_deg": 20.0, "p95_deg": 20.0, "bias_deg": -20.0}
+    assert cells["elbow"] == {
+        "n": 10, "coverage": 0.25, "mean_deg": 20.0, "mean_interval_deg": None, "median_deg": 20.0, "p95_deg": 20.0,
+        "bias_deg": -20.0,
+    }  # fmt: skip
 
 
 def rep(number: int, start: int, end: int, **more: object) -> dict[str, object]:
@@ -121,7 +124,9 @@ def test_counts_are_compared_set_by_set() -> None:
     pairs = agreement.count_pairs(own, [], found, [])
     assert pairs == [{"exercise": "squat", "truth": 5, "found": 4}, {"exercise": "squat", "truth": 3, "found": 3}]
     assert agreement.count_scores(pairs) == {
-        "n": 2, "coverage": 1.0, "true_reps": 8, "mean_absolute_error": 0.5, "exact": 0.5, "off_by_one": 1.0,
+        "n": 2, "coverage": 1.0, "true_reps": 8, "mean_absolute_error": 0.5,
+        "mean_absolute_error_interval": [0.0, 1.48],  # 0.5 + 1.96 · 0.7071 / √2
+        "exact": 0.5, "exact_interval": [0.0945, 0.9055], "off_by_one": 1.0, "off_by_one_interval": [0.3424, 1.0],
         "bias": -0.5,
     }  # fmt: skip
 
@@ -131,8 +136,8 @@ def test_without_sets_a_clips_repetitions_are_its_count() -> None:
     found = [{"start": 0, "end": 90, "exercise": "squat", "reps": None}]
     assert agreement.count_pairs([], own, found, []) == [{"exercise": "squat", "truth": 2, "found": None}]
     assert agreement.count_scores(agreement.count_pairs([], own, found, [])) == {
-        "n": 1, "coverage": 0.0, "true_reps": 2, "mean_absolute_error": None, "exact": None, "off_by_one": None,
-        "bias": None,
+        "n": 1, "coverage": 0.0, "true_reps": 2, "mean_absolute_error": None, "mean_absolute_error_interval": None,
+        "exact": None, "exact_interval": None, "off_by_one": None, "off_by_one_interval": None, "bias": None,
     }  # fmt: skip
 
 
@@ -148,7 +153,8 @@ def test_repetitions_are_matched_by_overlap_not_by_number() -> None:
         ("incorrect", "incorrect"),
     ]
     assert agreement.verdict_scores(pairs) == {
-        "n": 2, "coverage": 0.5, "agreement": 1.0, "faults_found": 1.0, "false_alarms": None,
+        "n": 2, "coverage": 0.5, "agreement": 1.0, "agreement_interval": [0.2065, 1.0], "faults_found": 1.0,
+        "false_alarms": None,
     }  # fmt: skip
     assert agreement.confusion(pairs) == {
         "correct": {"correct": 0, "incorrect": 0, "unscorable": 0, "not_counted": 1},

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from repset.autolabel import intervals
 from repset.autolabel.form import CORRECT, INCORRECT, UNSCORABLE
 
 Row = Mapping[str, Any]
@@ -71,8 +72,11 @@ def count_scores(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         "coverage": round(count / len(pairs), 4),
         "true_reps": sum(row["truth"] for row in pairs),
         "mean_absolute_error": round(sum(abs(e) for e in errors) / count, 4) if count else None,
+        "mean_absolute_error_interval": intervals.of_mean_size([float(abs(e)) for e in errors]),
         "exact": round(sum(e == 0 for e in errors) / count, 4) if count else None,
+        "exact_interval": intervals.of_share(sum(e == 0 for e in errors), count),
         "off_by_one": round(sum(abs(e) <= 1 for e in errors) / count, 4) if count else None,
+        "off_by_one_interval": intervals.of_share(sum(abs(e) <= 1 for e in errors), count),
         "bias": round(sum(errors) / count, 4) if count else None,
     }
 
@@ -125,6 +129,7 @@ def verdict_scores(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         "n": len(pairs),
         "coverage": round(len(judged) / len(pairs), 4),
         "agreement": _share([row["found"] == row["truth"] for row in judged]),
+        "agreement_interval": intervals.of_share(sum(row["found"] == row["truth"] for row in judged), len(judged)),
         "faults_found": _share([found == INCORRECT for found in bad]),
         "false_alarms": _share([found == INCORRECT for found in good]),
     }

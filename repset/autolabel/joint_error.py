@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from repset import angles
+from repset.autolabel import intervals
 from repset.landmarks import DERIVED, SKELETONS, JointState, convert
 
 Doubles = npt.NDArray[np.float64]
@@ -90,10 +91,10 @@ def joint_scores(pairs: Pairs, rows: npt.NDArray[np.bool_] | None = None) -> dic
         annotated joints for which there is an automatic position at all; scores are over those.
     """
     keep = np.ones(len(pairs.key), np.bool_) if rows is None else rows
-    truth, found, state = pairs.truth[keep], pairs.found[keep], pairs.state[keep]
+    truth, found, state, clip = pairs.truth[keep], pairs.found[keep], pairs.state[keep], pairs.key[keep]
     if not len(truth):
         return None
-    torso, up = _trunk(truth, pairs.skeleton)
+    torso, up = trunk_axes(truth, pairs.skeleton)
     box = np.nanmax(np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1), axis=-1)
     error = np.linalg.norm(found - truth, axis=-1)
     seen = (state == JointState.LABELLED) & np.isfinite(truth).all(-1)
@@ -103,7 +104,7 @@ def joint_scores(pairs: Pairs, rows: npt.NDArray[np.bool_] | None = None) -> dic
     for k, name in enumerate(names):
         if not possible[k]:
             continue
-        scores = _cell(error[:, k], torso, box, seen[:, k])
+        scores = _cell(error[:, k], torso, box, seen[:, k], clip)
         offset = _offset(found[:, k] - truth[:, k], torso, up, seen[:, k])
         scores["offset_torso"] = _round(float(np.linalg.norm(offset)))
         rest = np.linalg.norm(found[:, k] - truth[:, k] - _in_image(offset, torso, up), axis=-1)
@@ -113,19 +114,28 @@ def joint_scores(pairs: Pairs, rows: npt.NDArray[np.bool_] | None = None) -> dic
     spread_torso, spread_box = np.repeat(torso[:, None], len(names), 1), np.repeat(box[:, None], len(names), 1)
     hidden = (state == JointState.OCCLUDED) & np.isfinite(truth).all(-1) & possible
     return {
-        "overall": _cell(error, spread_torso, spread_box, seen & possible) | _mirrored(truth, found, pairs.skeleton),
-        "occluded": _cell(error, spread_torso, spread_box, hidden),
+        "overall": _cell(error, spread_torso, spread_box, seen & possible, clip)
+        | _mirrored(truth, found, pairs.skeleton),
+        "occluded": _cell(error, spread_torso, spread_box, hidden, clip),
         "per_joint": per_joint,
     }
 
 
-def _cell(error: Doubles, torso: Doubles, box: Doubles, seen: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _cell(
+    error: Doubles, torso: Doubles, box: Doubles, seen: npt.NDArray[np.bool_], clip: npt.NDArray[np.int64]
+) -> dict[str, Any]:
     placed = seen & np.isfinite(error)
     relative = (error / torso)[placed & np.isfinite(torso)]
     cell: dict[str, Any] = {"n": int(placed.sum()), "coverage": _share(int(placed.sum()), int(seen.sum()))}
     cell |= {f"pck_torso_{share}": _pck(error, torso, seen, share) for share in SHARES}
     cell |= {f"pck_bbox_{share}": _pck(error, box, seen, share) for share in SHARES}
-    return cell | {"median_error_torso": _round(float(np.median(relative))) if len(relative) else None}
+    usable = placed & np.isfinite(torso)
+    hits = np.where(usable, error <= 0.2 * torso, np.nan)
+    clips = np.broadcast_to(clip.reshape(-1, *[1] * (error.ndim - 1)), error.shape)
+    return cell | {
+        "pck_torso_0.2_interval": intervals.of_clustered_mean(hits.ravel(), clips.ravel()),
+        "median_error_torso": _round(float(np.median(relative))) if len(relative) else None,
+    }
 
 
 def _pck(error: Doubles, size: Doubles, seen: npt.NDArray[np.bool_], share: float) -> float | None:
@@ -133,7 +143,7 @@ def _pck(error: Doubles, size: Doubles, seen: npt.NDArray[np.bool_], share: floa
     return _share(int((error[usable] <= share * size[usable]).sum()), int(usable.sum()))
 
 
-def _trunk(truth: Doubles, skeleton: str) -> tuple[Doubles, Doubles]:
+def trunk_axes(truth: Doubles, skeleton: str) -> tuple[Doubles, Doubles]:
     """(N,) trunk length and (N, 2) unit vector up the trunk; NaN where a shoulder or hip is absent."""
     at = SKELETONS[skeleton].index
     shoulders = (truth[:, at("left_shoulder")] + truth[:, at("right_shoulder")]) / 2
@@ -179,6 +189,7 @@ def angle_scores(pairs: Pairs, labelled: pa.Table, rows: npt.NDArray[np.bool_] |
     visible = np.where((pairs.state[keep] == JointState.LABELLED)[..., None], pairs.truth[keep], np.nan)
     truth = angles.evaluate_all(visible.astype(np.float32), pairs.skeleton)
     errors: dict[str, list[Doubles]] = {}
+    clips: dict[str, list[npt.NDArray[np.int64]]] = {}
     wanted: dict[str, int] = {}
     for name, values in truth.items():
         known = np.isfinite(values)
@@ -189,16 +200,22 @@ def angle_scores(pairs: Pairs, labelled: pa.Table, rows: npt.NDArray[np.bool_] |
         _, at_truth, at_label = np.intersect1d(keys, _keys(part, pairs.samples), return_indices=True)
         error = part["value_deg"].to_numpy()[at_label].astype(np.float64) - values[at_truth]
         errors.setdefault(base, []).append(error[np.isfinite(error)])
+        clips.setdefault(base, []).append(keys[at_truth][np.isfinite(error)] // _FRAMES)
         wanted[base] = wanted.get(base, 0) + int(known.sum())
-    cells = {base: _angle_cell(np.concatenate(parts), wanted[base]) for base, parts in errors.items()}
+    cells = {
+        base: _angle_cell(np.concatenate(parts), wanted[base], np.concatenate(clips[base]))
+        for base, parts in errors.items()
+    }
     return cells or None
 
 
-def _angle_cell(error: Doubles, wanted: int) -> dict[str, Any]:
+def _angle_cell(error: Doubles, wanted: int, clip: npt.NDArray[np.int64]) -> dict[str, Any]:
     size = np.abs(error)
     return {
         "n": len(error),
         "coverage": _share(len(error), wanted),
+        "mean_deg": _round(float(size.mean()), 2) if len(error) else None,
+        "mean_interval_deg": intervals.of_clustered_mean(size, clip),
         "median_deg": _round(float(np.median(size)), 2) if len(error) else None,
         "p95_deg": _round(float(np.percentile(size, 95)), 2) if len(error) else None,
         "bias_deg": _round(float(np.median(error)), 2) if len(error) else None,

@@ -85,10 +85,10 @@ def label_track(
             writer.rep_verdicts(number, stretch, start, end, reps)
     if hidden:
         status, reason = "not_counted", f"the limb that is counted is hidden in {hidden} of {len(stretches)} sets"
+    table, side = angle_table(sample_id, judged.track, angles_3d), view.better_side(track, ("shoulder", "hip"))
     return TrackLabels(
-        writer.sets, writer.reps, writer.form, angle_table(sample_id, judged.track, angles_3d), view.estimate(track).name,
-        view.better_side(track, ("shoulder", "hip")), float(seen.mean()) if len(seen) else 0.0, status, reason,
-        writer.findings,
+        writer.sets, writer.reps, writer.form, table, view.estimate(track).name, side,
+        float(seen.mean()) if len(seen) else 0.0, status, reason, writer.findings,
     )  # fmt: skip
 
 

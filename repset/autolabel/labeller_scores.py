@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from repset.autolabel import agreement
+from repset.autolabel.flips import flip_rates
 from repset.autolabel.joint_error import Pairs, angle_scores, joint_scores, pair_poses
+from repset.autolabel.ruleset import RuleSet, load_rules, packaged
 from repset.params import load_source
 from repset.project import Project
 from repset.records import read_rows, read_table, write_json
@@ -28,14 +30,15 @@ def build_scores(project: Project, source: str) -> dict[str, Any]:
     Raises: DataError if index or labels are missing or unreadable.
     """
     index, labels = project.index(source), project.labels(source)
-    samples = read_rows(index / "samples.parquet", "samples", ["sample_id", "exercise"])
+    samples = read_rows(index / "samples.parquet", "samples", ["sample_id", "exercise", "fps"])
     exercise = {row["sample_id"]: row["exercise"] or "none" for row in samples}
     scores: dict[str, Any] = {
         "source": source,
         "data": "rendered sample" if load_source(project, source).rendered else "real",
         "samples": len(samples),
     }
-    scores |= _poses(index, labels, exercise)
+    fps = {row["sample_id"]: row["fps"] or 0.0 for row in samples}
+    scores |= _poses(index, labels, exercise, fps)
     scores |= _repetitions(index, labels)
     scores["form"] = _form(index, labels)
     write_json(project.labeller_scores(source), scores)
@@ -45,32 +48,47 @@ def build_scores(project: Project, source: str) -> dict[str, Any]:
 # --- joints and angles --------------------------------------------------------------------------------------------
 
 
-def _poses(index: Path, labels: Path, exercise: Mapping[str, str]) -> dict[str, Any]:
+def _poses(index: Path, labels: Path, exercise: Mapping[str, str], fps: Mapping[str, float]) -> dict[str, Any]:
     truth = _own(read_table(index / "poses.parquet", "poses", POSE_COLUMNS), "dataset")
     found = _own(read_table(labels / "poses.parquet", "poses", POSE_COLUMNS), "mediapipe")
     if not len(truth) or not len(found):
-        return {"pose": None, "angles": None}
+        return {"pose": None, "angles": None, "flips": None}
     truth = truth.filter(pa.compute.is_in(truth["sample_id"], found["sample_id"].unique()))
     table = read_table(labels / "angles.parquet", "angles", ["sample_id", "frame", "name", "value_deg"])
     pose: dict[str, Any] = {}
     angles: dict[str, Any] = {}
+    flips: dict[str, Any] = {}
+    verdicts = read_rows(labels / "form.parquet", "form", ["sample_id", "view", "rule_set"])
+    view = {row["sample_id"]: row["view"] or "unknown" for row in verdicts}
+    rules = _rules(verdicts)
     for pairs in pair_poses(truth, found):
         scores = joint_scores(pairs)
         if scores is None:
             continue
-        per = _per_exercise(pairs, exercise)
+        per, by_view = _groups(pairs, exercise, "none"), _groups(pairs, view, "unknown")
         annotated = len(pairs.key) + len(pairs.missing)
         pose[pairs.skeleton] = {
             "frames": annotated,
             "detected_share": round(len(pairs.key) / annotated, 4),
             **scores,
             "per_exercise": {name: _overall(joint_scores(pairs, rows)) for name, rows in per.items()},
+            "per_view": {name: _overall(joint_scores(pairs, rows)) for name, rows in by_view.items()},
         }
         angles[pairs.skeleton] = {
             "overall": angle_scores(pairs, table),
             "per_exercise": {name: angle_scores(pairs, table, rows) for name, rows in per.items()},
+            "per_view": {name: angle_scores(pairs, table, rows) for name, rows in by_view.items()},
         }
-    return {"pose": pose or None, "angles": angles or None}
+        if rules is not None and (rates := flip_rates(pairs, exercise, fps, rules)) is not None:
+            flips[pairs.skeleton] = rates
+    return {"pose": pose or None, "angles": angles or None, "flips": flips or None}
+
+
+def _rules(verdicts: Rows) -> RuleSet | None:
+    """The packaged rule set that the labels were judged by, if it judges repetitions."""
+    names = {row["rule_set"] for row in verdicts} & set(packaged())
+    rules = load_rules(names.pop()) if len(names) == 1 else None
+    return rules if rules is not None and rules.kind == "repetition" else None
 
 
 def _own(table: pa.Table, origin: str) -> pa.Table:
@@ -79,8 +97,8 @@ def _own(table: pa.Table, origin: str) -> pa.Table:
     return table.filter(mine)
 
 
-def _per_exercise(pairs: Pairs, exercise: Mapping[str, str]) -> dict[str, Any]:
-    names = np.array([exercise.get(sample, "none") for sample in pairs.samples])[pairs.key]
+def _groups(pairs: Pairs, group: Mapping[str, str], otherwise: str) -> dict[str, Any]:
+    names = np.array([group.get(sample, otherwise) for sample in pairs.samples])[pairs.key]
     return {str(name): names == name for name in np.unique(names)}
 
 

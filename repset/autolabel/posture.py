@@ -16,7 +16,7 @@ from repset.schema import PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 
-MIN_BEND_DEG = 40.0  # the joint's own angle spans this in the best repetition, in the image or in space ...
+MIN_BEND_DEG = 35.0  # the joint's own angle spans this in the best repetition, in the image or in space ...
 SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so much that no turning explains it
 MIN_REP_BEND = 0.5  # of the exercise's minimum: what every single repetition bends, in the image or in space
 END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles

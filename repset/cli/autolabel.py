@@ -87,8 +87,8 @@ def command(context: click.Context, what: tuple[str, ...], out: Path | None, job
 
 def _refuse_options(context: click.Context, what: tuple[str, ...]) -> None:
     """Without --out only a source is left, and its options stand in params.yaml."""
-    for name in ("exercise", "rules", "model", "min_visibility", "angles_3d", "overlay", "plot", "frames", "person", "fps",
-                 "sequence"):  # fmt: skip
+    for name in ("exercise", "rules", "model", "min_visibility", "angles_3d", "overlay", "plot", "frames", "person",
+                 "fps", "sequence"):  # fmt: skip
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --out; a source takes params.yaml's settings.")
     if len(what) > 1 or Path(what[0]).suffix or what[0].endswith("/"):
