@@ -108,7 +108,7 @@ def polygon_mask(polygons: Sequence[Any], width: int, height: int) -> Mask:
     for polygon in polygons:
         try:
             points = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ShapeError("a polygon that is no list of numbers") from None
         if points.size < 6 or points.size % 2:
             raise ShapeError(f"a polygon of {points.size} numbers")

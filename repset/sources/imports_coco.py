@@ -147,7 +147,7 @@ def _poses(
     here = f"{where}, annotation {row.get('id')}"
     try:
         values = np.asarray(row["keypoints"], np.float64).reshape(-1, 3)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(here, "keypoints x, y, v, x, y, v …", "something else", FIX) from error
     joints = _joints(categories[int(row["category_id"])], len(values), where)
     if len(values) != len(joints.places):

@@ -78,11 +78,13 @@ def _images(data: bytes, where: str) -> Iterator[Element]:
                     yield element
     except ParseError as error:
         raise DataError(where, _EXPECTED, f"one that does not parse ({error})", _EXPORT) from error
-    except DefusedXmlException as error:
+    except DefusedXmlException as error:  # a ValueError, so before the next
         found = f"a document type or an entity ({type(error).__name__})"
         raise DataError(
             where, "XML that is safe to read", found, "Do not use it unless you made it yourself"
         ) from error
+    except (LookupError, ValueError) as error:
+        raise DataError(where, _EXPECTED, "an encoding that cannot be read", "Save it as UTF-8") from error
     if not count:
         raise DataError(where, _EXPECTED, "no image in it", _EXPORT)
 
