@@ -21,7 +21,8 @@ SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so muc
 MIN_REP_BEND = 0.5  # of the exercise's minimum: what every single repetition bends, in the image or in space
 END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
-SINK_TORSO = 0.15  # 7 cm: the hips of a walker bob by 4 to 5 cm, those of a squat to 130° of knee angle sink by 8
+SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
+DROP_TORSO = 0.25  # 12 cm
 MOSTLY = 0.8  # of a repetition's frames must show hips and feet
 SEEN = 0.5  # visibility from which feet and hands are where they are shown
 UPRIGHT_BELOW_DEG = 50.0  # a trunk nearer to the vertical than this does not lie
@@ -74,6 +75,15 @@ def _feet_planted(clean: CleanTrack, rep: Rep) -> bool:
 
 def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
     """The hips come nearer to the lower foot, as they do in no walk."""
+    return _sinks(clean, rep, SINK_TORSO)
+
+
+def _hips_drop(clean: CleanTrack, rep: Rep) -> bool:
+    """The knees bend to lift the bar from below and to get under it: more than who reaches up sways."""
+    return _sinks(clean, rep, DROP_TORSO)
+
+
+def _sinks(clean: CleanTrack, rep: Rep, least_torso: float) -> bool:
     inside = slice(rep.start, rep.end)
     track = clean.track
     hips = np.stack([_seen(track, f"{side}_hip", inside)[:, 1] for side in ("left", "right")])
@@ -82,7 +92,7 @@ def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
     known = height[np.isfinite(height)]
     if len(known) < max(2.0, MOSTLY * len(height)):  # the lowest point may be among what is hidden
         return True
-    return not float(np.ptp(known)) < SINK_TORSO * _size(clean, inside)
+    return not float(np.ptp(known)) < least_torso * _size(clean, inside)
 
 
 def _hands_hold(clean: CleanTrack, rep: Rep) -> bool:
@@ -146,6 +156,7 @@ CHECKS: dict[str, Callable[[CleanTrack, Rep], bool]] = {
     "feet_planted": _feet_planted,
     "hands_hold": _hands_hold,
     "hanging": _hanging,
+    "hips_drop": _hips_drop,
     "hips_sink": _hips_sink,
     "lying": _lying,
     "overhead": _overhead,

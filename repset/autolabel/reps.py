@@ -25,7 +25,7 @@ from repset.schema import Floats, PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 Combine = Literal["mean", "both", "active"]
-Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "hips_sink", "overhead"]
+Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "hips_sink", "hips_drop", "overhead"]
 
 TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
@@ -67,8 +67,8 @@ class Counting:
 
 
 COUNTING: dict[str, Counting] = {
-    "squat": Counting("both", 25, 0.3, False, ("feet_planted", "hips_sink")),
-    "lunge": Counting("mean", 25, 0.3, False, ("hips_sink",)),
+    "squat": Counting("both", 20, 0.3, False, ("feet_planted", "hips_sink")),
+    "lunge": Counting("mean", 20, 0.3, False, ("hips_sink",)),
     "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold")),
     "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
     "sit_up": Counting("mean", 20, 0.3, True, ("lying",)),
@@ -80,7 +80,7 @@ COUNTING: dict[str, Counting] = {
     "lateral_raise": Counting("mean", 25, 0.3, True, ("feet_planted",)),
     "jumping_jack": Counting("mean", 40, 0.3, True),
     "jump_rope": Counting("mean", 0.06, 0.2, True, ("upright", "feet_planted"), ("hip", ""), 1.2, 2),
-    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_sink",), ("wrist", "shoulder")),
+    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_drop",), ("wrist", "shoulder")),
 }
 """One row per exercise of the ontology (a test insists). Heights: the wrist over the shoulder tells a lift overhead
 from any pull; a hop is the hip's rise over its own slow path, which no interior angle shows."""
