@@ -80,7 +80,7 @@ def params(project: Project) -> TrainParams:
     """The sample's parameters, small."""
     raw = load_yaml(project.root / "params.yaml")["train"]
     raw["exercise"] |= {
-        "epochs": 20,
+        "epochs": 40,
         "batch": 32,
         "width": 32,
         "learning_rate": 0.006,

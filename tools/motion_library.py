@@ -39,8 +39,8 @@ FIDGET_P, SEATED_P = 0.4, 0.35
 """Shares of pauses in which the arms do anything at all, and of upper-body sets that are done on a bench."""
 
 UPPER_BODY = ("bicep_curl", "tricep_extension", "shoulder_press", "lateral_raise")
-PACE = (0.4, 1.5)
-"""Range of pace: people who show an exercise do it at half the speed of those who train."""
+PACE = (0.4, 1.9)
+"""Range of pace: people who show an exercise do it at half the speed of those who train, and some rush."""
 
 SETS = 6
 REPS = (1, 5)

@@ -208,12 +208,11 @@ class Augment:
         """Varied copies of windows (W, N, J, 2) and (W, N, J)."""
         count, steps, joints = seen.shape
         xy, seen = self._sides(rng, *self._fewer_frames(rng, xy, seen))
-        angle = np.radians(rng.normal(0, self.turn_deg, count))
-        turn = np.stack(
-            [np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], -2
-        )
-        turn *= np.exp(rng.normal(0, np.log(self.stretch), (count, 2)))[..., None]
-        xy = np.einsum("wij,wnkj->wnki", turn, xy)
+        angle = np.radians(rng.normal(0, self.turn_deg, (count, 1, 1))).astype(np.float32)
+        wide, high = np.exp(rng.normal(0, np.log(self.stretch), (2, count, 1, 1))).astype(np.float32)
+        across, down = xy[..., 0], xy[..., 1]
+        turned = across * np.cos(angle) - down * np.sin(angle), across * np.sin(angle) + down * np.cos(angle)
+        xy = np.stack([turned[0] * wide, turned[1] * high], axis=-1)
         length = np.nan_to_num(features.body_length(xy))[:, None, None, None]
         xy = xy + length * rng.normal(0, self.jitter, xy.shape)
         xy = xy + length * rng.normal(0, self.offset, (count, 1, joints, 2))

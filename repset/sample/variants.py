@@ -100,7 +100,7 @@ def seated(s: Set) -> Pose:
 
 def incline(s: Set) -> Pose:
     """On a bench whose back is half-way down."""
-    lean = s.draw(-62, -30)
+    lean = s.draw(-72, -42)
     pose = Pose(vec(0.0, 0.50, s.zero), rot_x(0.8 * lean), rot_x(lean), rot_x(lean + 20))
     return _legs(pose, s.draw(0.15, 0.36), s.draw(0.3, 0.55), (0.3, 1, 0.8))
 
