@@ -50,6 +50,7 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry("Project", "export", "Write images and labels in formats of other tools; say what is lost."),
     "cards": Entry("Project", "cards", "Check or renew the counts in the cards of the sources."),
     "add-source": Entry("Project", "add_source", "Begin a new source: pipeline file, card and test."),
+    "roboflow": Entry("People", "roboflow", "Send corrected masks back to a Roboflow project as polygons."),
     "profile": Entry("Project", "profile", "Switch between the rendered sample and the real sets."),
     "release": Entry("Project", "release", "Put a trained exercise model into the package as ONNX."),
     "doctor": Entry("Project", "doctor", "Check the environment and say how to mend each fault."),

@@ -1,7 +1,7 @@
 """What `repset roboflow push` would send: curated muscle masks as COCO polygons, each with what it loses.
 
 Roboflow takes polygons, not masks. A hole is joined to its border by a slit of no width, since polygons alone know no
-holes. A border is simplified as far as the wanted overlap allows, because thousands of corners cannot be edited by hand.
+holes. A border is simplified as far as the wanted overlap allows: thousands of corners cannot be edited by hand.
 """
 
 import json
@@ -107,13 +107,13 @@ def _image(
         if label == _BACKGROUND or row["blob"] is None:
             continue
         mask = cv2.imdecode(np.frombuffer(row["blob"], np.uint8), cv2.IMREAD_GRAYSCALE) > 127
-        size = mask.shape[::-1]
+        size = (mask.shape[1], mask.shape[0])
         if mask.any():
             polygons, iou = mask_polygons(mask, min_iou)
             shapes.append(Shape(names.get(label, label), polygons, iou))
     if size is None:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        size = image.shape[::-1]
+        size = (image.shape[1], image.shape[0])
     text = coco_text(name, size, shapes)
     digest = sha256_bytes(canonical_json([sha256_bytes(data), text]).encode())
     split = _SPLITS.get(str(rows[0]["fold"]), "train")
@@ -148,7 +148,9 @@ def mask_polygons(mask: Mask, min_iou: float) -> tuple[tuple[tuple[float, ...], 
     best: tuple[tuple[tuple[float, ...], ...], float] = ((), 0.0)
     for tolerance in TOLERANCES_PX:
         holes = [_simple(loop, tolerance) for loop in border.holes]
-        loops = _with_slits([_simple(loop, tolerance) for loop in border.outer], [hole for hole in holes if len(hole) > 2])
+        loops = _with_slits(
+            [_simple(loop, tolerance) for loop in border.outer], [hole for hole in holes if len(hole) > 2]
+        )
         polygons = tuple(tuple(loop.reshape(-1).tolist()) for loop in loops if len(loop) > 2)
         iou = overlap(polygon_mask(polygons, width, height), mask)
         if iou > best[1]:
@@ -169,7 +171,9 @@ def _with_slits(outer: list[Points], holes: list[Points]) -> list[Points]:
     """Each hole joined to the border around it by a way there and back between their nearest corners."""
     loops = list(outer)
     for hole in holes:
-        inside = [cv2.pointPolygonTest(loop.astype(np.float32)[:, None], tuple(map(float, hole[0])), True) for loop in loops]
+        inside = [
+            cv2.pointPolygonTest(loop.astype(np.float32)[:, None], tuple(map(float, hole[0])), True) for loop in loops
+        ]
         around = [number for number, distance in enumerate(inside) if distance >= -1] if loops else []
         if not around:
             continue

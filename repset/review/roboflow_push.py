@@ -24,7 +24,7 @@ from repset.review.roboflow_plan import PushImage
 from repset.sources.roboflow import KEY, environment, explain, read_key, scrub
 
 SILENCE_S = 600.0
-"""An upload may take 300 s, an annotation 60 s (the package's own limits): after this long without a result it hangs."""
+"""An upload may take 300 s, an annotation 60 s (the package's own limits): a longer silence is no answer."""
 TRIES = 3
 _AGAIN = (408, 429, 500, 502, 503, 504)
 _WAY_OUT = "Look without sending: repset roboflow push SOURCE --dry-run"
