@@ -20,7 +20,9 @@ def command() -> None:
 
 
 @command.command("leak-cost")
-@click.option("--max-steps", default=400, show_default=True, help="Optimiser steps of each of the four trainings.")
+@click.option(
+    "--max-steps", default=400, show_default=True, help="Steps of a training; DeepFit takes ten times as many."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @device_option
 def leak_cost_command(max_steps: int, as_json: bool, device: str) -> None:

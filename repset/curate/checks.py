@@ -83,8 +83,8 @@ def check_source(project: Project, source: str, progress: Progress = silent) -> 
         *label_checks.classes(project, source, samples),
     ]
     findings = sorted((finding(**row) for row in findings), key=_order)
-    report = {"source": source, "index": index_digest(project, source), **_counts(findings, samples), "pictures_compared": len(fingerprints),
-              "pose_sequences_compared": len(tracks)}  # fmt: skip
+    compared = {"pictures_compared": len(fingerprints), "pose_sequences_compared": len(tracks)}
+    report = {"source": source, "index": index_digest(project, source), **_counts(findings, samples), **compared}
     with atomic_folder(project.checks(source)) as folder:
         write_table(folder / "findings.parquet", "findings", findings)
         write_table(folder / "fingerprints.parquet", "fingerprints", fingerprints)

@@ -6,7 +6,7 @@ Two steps over the fingerprints (SIDE × SIDE grey pictures):
    from it are correlated with every other picture, as it is and mirrored. It costs one matrix product.
 2. Proof. The best candidates are laid over each other (an affine motion, found by OpenCV's ECC) and correlated where
    they overlap, with finer detail. From COPY (clips: COPY_CLIP) on they are near-duplicates; from ALIKE on they are
-   neighbours, if their names are numbers of one series, at most REACH apart (frames of one video, shots of one session).
+   neighbours, if their names are numbers of one series, at most REACH apart (frames of one video or session).
 
 A clip is compared by KEYS of its frames with all frames of the other: two thirds of them must find their like, so that
 a trimmed copy matches the whole. For each sample only the TOP candidates on each side of the set's own split are
@@ -16,7 +16,7 @@ How the thresholds were chosen: on 160 corridor frames (dhcn), 72 gym photos, 12
 (87,153 pairs): copies at another scale, encoding, mirrored or cropped by up to 10 % a side correlate with 0.948–1.000
 after alignment; of 74,397 pairs of different subjects two reach COPY (one man in one studio standing alike). Of 45
 clips all copies reach 0.90 (another scale, encoding and frame rate, mirrored, cropped by up to 8 % a side, trimmed to
-30–70 %), and none of 12,870 other pairs does.
+30–70 %), and none of 6,930 other pairs reaches 0.80.
 """
 
 import math
@@ -32,9 +32,9 @@ import numpy.typing as npt
 
 from repset.curate.fingerprints import SIDE
 
-COPY = 0.945
+COPY = 0.94
 """Correlation after alignment from which two pictures are copies of one another."""
-COPY_CLIP = 0.90
+COPY_CLIP = 0.85
 """The same where a clip is concerned: two thirds of its keys reach it, each a little off in time."""
 ALIKE = 0.80
 """The same for pictures whose names already say that they are neighbours."""
