@@ -12,11 +12,12 @@ export GRADIO_ANALYTICS_ENABLED := False
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test check docs clean
+.PHONY: help setup repro test check docs label-studio clean
 help:
 	@echo "make repro   set up, then run the whole loop on the rendered sample"
 	@echo "make test    set up, then check style, types and layers and run the tests"
 	@echo "make docs    renew the generated parts of the documentation"
+	@echo "make label-studio   start a Label Studio server on this machine, in an environment of its own"
 	@echo "make clean   remove the environment and every cache (never the ledger)"
 
 setup: $(VENV)/.installed
@@ -44,6 +45,9 @@ test: check
 
 docs: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/docs.py
+
+label-studio: setup
+	$(BIN)/python tools/label_studio_server.py
 
 clean:
 	rm -rf $(VENV) .repset .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ from repset.params import SourceSpec
 from repset.project import Project
 from repset.sources.index import index_source
 
+MAP = {"background": "background", "activated biceps": "biceps", "activated calf": "calf", "muscle": "background"}
 SPEC = SourceSpec(family="roboflow", rendered=False, origin="x", class_map=MAP)
 RAW = "datasets/rf/raw/export.zip"
 CLASSES = b"Pixel Value, Class\n0, background\n1, Activated Biceps\n2, activated_calf"

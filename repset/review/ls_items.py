@@ -218,7 +218,7 @@ class _Builder:
             "clip" if self.kind == "clip" else "image",
             sample["sample_id"],
             sample_sha256=sample["media_sha256"],
-            shown=() if blank else tuple(sorted(shown, key=lambda one: (one.task, one.region))),
+            shown=() if blank else tuple(sorted(shown, key=_in_time)),
             blank=blank,
             **more,
         )
@@ -287,6 +287,10 @@ class _Builder:
             (*NAMES, NONE, *sorted(words - {*NAMES, NONE})),
             max(people, default=0) + 1,
         )
+
+
+def _in_time(one: Shown) -> tuple[Any, ...]:
+    return one.task, interval_of(one.target) or (-1.0, -1.0), one.region
 
 
 def _said(decisions: Sequence[Decision], sample_id: str, variant: str, frame: int) -> dict[int, Decision]:
