@@ -174,3 +174,17 @@ def _draw_fault(tempo: Tempo, rng: np.random.Generator, share: float) -> Fault |
     if draw >= share or not tempo.faults:
         return None
     return tempo.faults[int(pick * len(tempo.faults))]
+
+
+def alternating(course: Course) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """(T,) true in every other repetition."""
+    odd = np.zeros(course.frames, bool)
+    for rep in course.reps[::2]:
+        odd[rep.start : rep.end] = True
+    return odd
+
+
+def frozen(course: Course, phase: float) -> Course:
+    """The same length of time, held at one phase."""
+    same = np.full(course.frames, phase)
+    return Course(same, same, np.zeros(course.frames), course.extras, course.style, ())
