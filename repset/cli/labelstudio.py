@@ -53,24 +53,26 @@ _REVIEWER = click.option("--reviewer", "reviewer", metavar="EMAIL=NAME", multipl
 @click.option("--frames", type=click.IntRange(1), default=3, show_default=True, help="Of each clip, for --kind frame.")
 @click.option("--blank-share", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="Share of the tasks sent without labels, to measure what labels on screen are worth.")  # fmt: skip
+@click.option("--queue", is_flag=True, help="In the order of repset queue, most gain a minute first.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many tasks that are not there yet.")
 @click.option("--document-root", type=click.Path(path_type=Path), help="Where the server serves files from.  "
               "[default: the project]")  # fmt: skip
 @_ON_ERROR
 def push(source: str, kind: str | None, url: str | None, proposals: bool, frames: int, blank_share: float,
-         limit: int | None, document_root: Path | None, on_error: str) -> None:  # fmt: skip
+         queue: bool, limit: int | None, document_root: Path | None, on_error: str) -> None:  # fmt: skip
     """Send a source's pictures or clips with the labels that hold; what is there already is brought up to date.
 
     \b
     Example:
-        repset labelstudio push sample_roboflow --limit 50
+        repset labelstudio push sample_roboflow --queue --limit 50
         repset labelstudio push sample_penn_action --kind frame --frames 2
     """
     project = find_project()
     kind = kind or kind_of(project, source)
     server = _server(project, url)
     with alone(project), meter() as report:
-        selection = select(project, source, kind, proposals=proposals, frames=frames, blank_share=blank_share)
+        selection = select(project, source, kind, proposals=proposals, frames=frames, blank_share=blank_share,
+                           queue=queue)  # fmt: skip
         chosen = {item.key for item in selection.items[:limit]} if limit else None
         done = push_items(
             server, selection, title_of(source, kind), root_of(project, document_root),

@@ -13,6 +13,7 @@ from repset.curate.decision import Decision
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
+from repset.curate.queue import build_queue
 from repset.curate.slots import PROPOSED, Row, Slot
 from repset.curate.targets import BACKGROUND, as_dict, interval_of
 from repset.errors import DataError, RepsetError
@@ -36,7 +37,7 @@ class Selection:
     """Items and how to get at them.
 
     Attributes:
-        items: sorted by key. screen: what their tasks can hold.
+        items: sorted by key, or as `repset queue` has them. screen: what their tasks can hold.
         media: key → what makes (once) and returns the file to be served.
         version: of what is shown: a model's name and hash, or a hash over all origins; "none" where nothing is.
         pngs: SHA-256 → the PNG a mask was stored as, so that an accept keeps its bytes.
@@ -63,6 +64,7 @@ def select(
     proposals: bool = False,
     frames: int = 3,
     blank_share: float = 0.0,
+    queue: bool = False,
 ) -> Selection:
     """The items of a source.
 
@@ -71,6 +73,7 @@ def select(
         proposals: show what models propose where they do, in place of the label that holds.
         frames: of each clip, evenly spread, for kind frame.
         blank_share: of the items go out without labels, chosen by hash of the sample id.
+        queue: in the order of `repset queue`, in place of that of the keys.
     Raises: RepsetError where the source has nothing of this kind.
     """
     rows = read_rows(project.index(source) / "samples.parquet", "samples")
@@ -79,7 +82,21 @@ def select(
         raise RepsetError(f"{source}: expected samples of kind {kind}, found none. Choose another kind or source.")
     builder = _Builder(project, source, kind, samples, proposals, frames, blank_share)
     items = sorted(builder.items(), key=lambda item: item.key)
+    items = _queued(project, source, items) if queue else items
     return Selection(items, builder.screen(items), builder.media, _version(builder.origins), builder.pngs)
+
+
+def _queued(project: Project, source: str, items: Sequence[Item]) -> list[Item]:
+    """Items by the best place of a label of theirs in the queue; those with none last, as they were."""
+    places: dict[tuple[str, str], int] = {}
+    for one in build_queue(project, [source]):
+        places.setdefault((one.sample_id, str(one.target.get("variant") or "")), one.place)
+    last = max(places.values(), default=0) + 1
+
+    def place(item: Item) -> int:
+        return min(places.get((item.sample_id, variant), last) for variant in {item.variant, ""})
+
+    return sorted(items, key=place)
 
 
 def _version(origins: set[tuple[str, str]]) -> str:

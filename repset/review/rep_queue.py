@@ -8,20 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from repset.curate.decision import VERDICTS, Decision, Proposal
+from repset.curate.doubt import margin_deg, rep_verdicts
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
+from repset.curate.queue import build_queue
 from repset.curate.slots import Slot
-from repset.curate.targets import as_dict
+from repset.curate.targets import as_dict, interval_of, key_of
 from repset.errors import ConfigError, RepsetError
 from repset.project import Project
 from repset.records import read_rows, sha256_bytes
 
 TOOL = "rep_bench"
-ORDERS = ("doubtful", "clip")
+ORDERS = ("doubtful", "queue", "clip")
 LONGEST_S = 3600.0  # of one decision; more is a page left open, not time spent
 
 Row = dict[str, Any]
@@ -57,11 +57,10 @@ class Repetition:
     @property
     def margin_deg(self) -> float:
         """From the measured value to the nearest limit; 0 where nothing could be judged, inf without a value."""
-        value = self.why.get("value_deg")
-        limits = [limit for limit in (self.why.get("low_deg"), self.why.get("high_deg")) if limit is not None]
-        if value is None or not np.isfinite(value) or not limits:
+        margin = margin_deg(self.why)
+        if margin is None:
             return 0.0 if self.verdict == "unscorable" else float("inf")
-        return float(min(abs(value - limit) for limit in limits))
+        return margin
 
 
 def default_reviewer() -> str:
@@ -75,14 +74,14 @@ def repetitions(
     """Repetitions of a source, in the order to look at them.
 
     Args:
-        order: doubtful (nearest to its limit first) or clip (by clip and time).
+        order: doubtful (nearest to its limit first), queue (as `repset queue` has it) or clip (by clip and time).
         again: also those that this reviewer has decided.
     Raises: RepsetError where the source has none.
     """
     samples = {row["sample_id"]: row for row in read_rows(project.index(source) / "samples.parquet", "samples")}
     rows = gather(project, "form", source, automatic=True).rows
     decisions = [d for d in Ledger(project.reviews).read() if d.sample_id.split("/", 1)[0] == source]
-    why = _why(project, source)
+    why = rep_verdicts(project, source)
     found = []
     for slot in merge_slots(rows, decisions, "form")[0]:
         sample = samples.get(slot.key.sample_id)
@@ -97,8 +96,24 @@ def repetitions(
             f"{source}: expected repetitions with a verdict, found none. "
             f"Run: repset autolabel {source}, or name another source."
         )
-    keys = {"clip": lambda r: (r.sample["sample_id"], r.start), "doubtful": _doubt}
-    return sorted(found, key=keys[order])
+    if order == "queue":
+        places = _places(project, source)
+        found.sort(key=_doubt)  # those that nothing speaks for come last, as they would without a queue
+        return sorted(found, key=lambda one: places.get(_place_key(one.sample["sample_id"], one.target), len(places)))
+    return sorted(found, key=_in_time if order == "clip" else _doubt)
+
+
+def _places(project: Project, source: str) -> dict[tuple[Any, ...], int]:
+    """Of each repetition its place in the queue."""
+    return {_place_key(one.sample_id, one.target): one.place for one in build_queue(project, [source], ["form"])}
+
+
+def _place_key(sample_id: str, target: Mapping[str, Any]) -> tuple[Any, ...]:
+    return key_of(sample_id, target), interval_of(target)
+
+
+def _in_time(one: Repetition) -> tuple[str, int]:
+    return one.sample["sample_id"], one.start
 
 
 def _doubt(one: Repetition) -> tuple[float, str, int]:
@@ -131,16 +146,6 @@ def _repetition(slot: Slot, sample: Row, why: Mapping[Any, list[Row]], earlier: 
         target=target,
         earlier=earlier,
     )
-
-
-def _why(project: Project, source: str) -> dict[Any, list[Row]]:
-    """(sample, person) → rows of form at repetition level, the dataset's and the rules'."""
-    found: dict[Any, list[Row]] = defaultdict(list)
-    for folder in (project.index(source), project.labels(source)):
-        if (folder / "form.parquet").is_file():
-            for row in read_rows(folder / "form.parquet", "form", filters=[("level", "==", "rep")]):
-                found[row["sample_id"], row["person"] or 0].append(row)
-    return found
 
 
 def usual_limits(items: Iterable[Repetition]) -> dict[tuple[str, str], Row]:
