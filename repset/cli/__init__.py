@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "labelstudio": Entry("People", "labelstudio", "Send labels to Label Studio, and bring decisions back."),
     "splits": Entry("People", "splits", "Measure what a random split of frames would flatter."),
     "round": Entry("People", "round", "Close a review round, so that the next bootstrap may learn from it."),
+    "diff": Entry("People", "diff", "Say what changed between two versions of the curated set."),
     "why": Entry("People", "why", "Show where each label of a sample comes from."),
     "explain": Entry("People", "explain", "Show which rule fired on which frame of a clip, with the measured value."),
     "ledger": Entry("People", "ledger", "Count the human decisions, or check that every one is as it was written."),
