@@ -118,7 +118,7 @@ def client(there: Any, timeout_s: float = 10) -> Server:
 
 
 def send(project: Project, there: Any, source: str = "photos", kind: str = "image", **more: Any) -> Pushed:
-    options = {name: more.pop(name) for name in ("frames", "blank_share", "proposals") if name in more}
+    options = {name: more.pop(name) for name in ("frames", "blank_share", "probe_share", "proposals") if name in more}
     selection = select(project, source, kind, **options)
     return push(client(there), selection, title_of(source, kind), project.root, **more)
 

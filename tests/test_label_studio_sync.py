@@ -192,7 +192,7 @@ def test_pulling_twice_changes_nothing_even_after_an_undo(here: Project, there: 
         Decision("ben", "t", first.sample_id, first.task, first.target, "undo", supersedes=first.id)
     )
     assert bring(here, there).written == 0
-    assert status(client(there), TITLE, set(), Ledger(here.reviews)).pulled.written == 0
+    assert status(client(there), TITLE, {}, Ledger(here.reviews)).pulled.written == 0
     assert len(lines(here)) == 19
 
 

@@ -53,13 +53,21 @@ _REVIEWER = click.option("--reviewer", "reviewer", metavar="EMAIL=NAME", multipl
 @click.option("--frames", type=click.IntRange(1), default=3, show_default=True, help="Of each clip, for --kind frame.")
 @click.option("--blank-share", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="Share of the tasks sent without labels, to measure what labels on screen are worth.")  # fmt: skip
+@click.option(
+    "--probe-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the pictures with one label wrong on purpose, never merged, to measure attention.",
+)
 @click.option("--queue", is_flag=True, help="In the order of repset queue, most gain a minute first.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many tasks that are not there yet.")
 @click.option("--document-root", type=click.Path(path_type=Path), help="Where the server serves files from.  "
               "[default: the project]")  # fmt: skip
 @_ON_ERROR
 def push(source: str, kind: str | None, url: str | None, proposals: bool, frames: int, blank_share: float,
-         queue: bool, limit: int | None, document_root: Path | None, on_error: str) -> None:  # fmt: skip
+         probe_share: float, queue: bool, limit: int | None, document_root: Path | None,
+         on_error: str) -> None:  # fmt: skip
     """Send a source's pictures or clips with the labels that hold; what is there already is brought up to date.
 
     \b
@@ -72,7 +80,7 @@ def push(source: str, kind: str | None, url: str | None, proposals: bool, frames
     server = _server(project, url)
     with alone(project), meter() as report:
         selection = select(project, source, kind, proposals=proposals, frames=frames, blank_share=blank_share,
-                           queue=queue)  # fmt: skip
+                           probe_share=probe_share, queue=queue)  # fmt: skip
         chosen = {item.key for item in selection.items[:limit]} if limit else None
         done = push_items(
             server, selection, title_of(source, kind), root_of(project, document_root),
@@ -84,6 +92,7 @@ def push(source: str, kind: str | None, url: str | None, proposals: bool, frames
     kept = f", {done.kept} kept as a person began them" if done.kept else ""
     doubles = f", {done.doubles} doubles removed" if done.doubles else ""
     blank = f"; {done.blank} go out blank on purpose" if done.blank else ""
+    blank += f"; {done.probes} show a label that is wrong on purpose" if done.probes else ""
     click.echo(f"{done.new} tasks new, {done.refreshed} renewed, {done.unchanged} as they were{kept}{doubles}{blank}")
     click.echo(f"{server.url}/projects/{done.project}")
 
@@ -124,8 +133,9 @@ def status(source: str, kind: str | None, url: str | None, reviewer: tuple[str, 
     kind = kind or kind_of(project, source)
     server, names = _server(project, url), _names(reviewer)
     selection = select(project, source, kind)
-    keys = {item.key for item in selection.items}
-    found = compare(server, title_of(source, kind), keys, Ledger(project.reviews), names=names, pngs=selection.pngs)
+    items = selection.items
+    found = compare(server, title_of(source, kind), {item.key: item.twin for item in items}, Ledger(project.reviews),
+                    names=names, pngs=selection.pngs)  # fmt: skip
     click.echo(f"Label Studio {server.version()} at {server.url}, project {title_of(source, kind)!r}")
     click.echo(f"{found.there} tasks there, {found.missing} items not sent, {found.outdated} tasks of other media, "
                f"{found.doubles} doubles")  # fmt: skip

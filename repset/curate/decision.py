@@ -28,6 +28,7 @@ FIELDS = (
 TARGET_FIELDS = (
     "class", "person", "variant", "frame", "interval_s",  # what the decision is about
     "frames", "exercise", "rule_id", "original_interval_s", "original_frames",  # information beside it
+    "blank",  # true: the label was made on a picture that was shown without labels on purpose
 )  # fmt: skip
 
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -291,6 +292,8 @@ def _is_target(target: Any, task: str) -> bool:
             isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) and 0 <= pair[0] < pair[1]
         ):
             return False
+    if not isinstance(target.get("blank", True), bool):
+        return False
     if not all(isinstance(target.get(name) or "", str) for name in ("class", "variant")):
         return False
     if not all(type(target.get(name) or 0) is int for name in ("person", "frame")):

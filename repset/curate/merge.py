@@ -281,7 +281,7 @@ def _as_row(decision: Decision) -> Row:
     return {
         "sample_id": decision.sample_id,
         "task": decision.task,
-        "target": canonical_json(dict(decision.target)),
+        "target": canonical_json({name: of for name, of in decision.target.items() if name != "blank"}),
         "value": None if decision.value is None else canonical_json(decision.value),
         "blob": decision.png,
         "tier": "",

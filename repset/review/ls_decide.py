@@ -141,6 +141,8 @@ def decision_of(outcome: Outcome, item: Item, reviewer: str, at: str, png: Png) 
     said = shown if untouched else got
     assert said is not None
     target = dict(shown.target if shown is not None and (untouched or item.kind == "image") else said.target)
+    if item.blank:
+        target["blank"] = True  # what labels on screen are worth is measured by it
     mask = got.mask if got is not None else None
     if said.task == "muscle_mask" and mask is None:
         assert shown is not None

@@ -24,6 +24,7 @@ from repset.records import canonical_json, read_rows, sha256_bytes
 from repset.review import media
 from repset.review.ls_config import Screen
 from repset.review.ls_tasks import Item, Shown, mask_of_png
+from repset.review.probes import judged_places, share_of, with_probe
 from repset.video import FrameStore
 
 KINDS = ("image", "frame", "clip")
@@ -64,6 +65,7 @@ def select(
     proposals: bool = False,
     frames: int = 3,
     blank_share: float = 0.0,
+    probe_share: float = 0.0,
     queue: bool = False,
 ) -> Selection:
     """The items of a source.
@@ -73,6 +75,7 @@ def select(
         proposals: show what models propose where they do, in place of the label that holds.
         frames: of each clip, evenly spread, for kind frame.
         blank_share: of the items go out without labels, chosen by hash of the sample id.
+        probe_share: of the pictures show one label wrong on purpose (repset.review.probes), until they are answered.
         queue: in the order of `repset queue`, in place of that of the keys.
     Raises: RepsetError where the source has nothing of this kind.
     """
@@ -80,7 +83,7 @@ def select(
     samples = {row["sample_id"]: row for row in rows if (row["kind"] == "image") == (kind == "image")}
     if not samples:
         raise RepsetError(f"{source}: expected samples of kind {kind}, found none. Choose another kind or source.")
-    builder = _Builder(project, source, kind, samples, proposals, frames, blank_share)
+    builder = _Builder(project, source, kind, samples, proposals, frames, blank_share, probe_share)
     items = sorted(builder.items(), key=lambda item: item.key)
     items = _queued(project, source, items) if queue else items
     return Selection(items, builder.screen(items), builder.media, _version(builder.origins), builder.pngs)
@@ -118,14 +121,16 @@ class _Builder:
         proposals: bool,
         frames: int,
         blank_share: float,
+        probe_share: float,
     ) -> None:
         self.project, self.source, self.kind, self.samples = project, source, kind, samples
-        self.proposals, self.frames, self.blank_share = proposals, frames, blank_share
+        self.proposals, self.frames, self.blank_share, self.probe_share = proposals, frames, blank_share, probe_share
         self.media: dict[str, Callable[[], Path]] = {}
         self.pngs: dict[str, bytes] = {}
         self.origins: set[tuple[str, str]] = set()
         self.store = FrameStore(project.index(source))
         self.decisions = [d for d in Ledger(project.reviews).read() if d.sample_id.split("/", 1)[0] == source]
+        self.judged = judged_places(self.decisions)
         self.scores = _scores(project, source)
         self.slots = {task: self._slots(task) for task in ("muscle_mask", "exercise", "form")}
         self.skeleton, self.poses = self._poses()
@@ -229,8 +234,10 @@ class _Builder:
         return item
 
     def _item(self, sample: Row, shown: list[Shown], **more: Any) -> Item:
-        digest = int(sha256_bytes(f"blank/{sample['sample_id']}".encode())[:8], 16) / 2**32
-        blank = digest < self.blank_share
+        blank = share_of("blank", sample["sample_id"]) < self.blank_share
+        place = (sample["sample_id"], more.get("variant") or "", more.get("frame") or 0)
+        if not blank and self.kind != "clip" and place not in self.judged:
+            shown = with_probe(shown, place, self.probe_share)
         return Item(
             "clip" if self.kind == "clip" else "image",
             sample["sample_id"],

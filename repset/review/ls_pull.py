@@ -253,18 +253,20 @@ class Standing:
     pulled: Pulled
 
 
-def status(server: Server, title: str, keys: set[str], ledger: Ledger, **more: Any) -> Standing:
+def status(server: Server, title: str, keys: Mapping[str, str], ledger: Ledger, **more: Any) -> Standing:
     """Compare the server's project with our items.
 
     Args:
-        keys: of every item that could be there; more: as `pull`.
+        keys: of every item that could be there, key → twin (the task with a label wrong on purpose).
+        more: as `pull`.
     """
     project = server.find_project(title)
     tasks: list[ServerTask] = [] if project is None else server.tasks(project)
     found = Counter(task.key for task in tasks if task.key is not None)
     pulled = Pulled() if project is None else pull(server, title, ledger, write=False, **more)
     doubles = sum(count - 1 for count in found.values())
-    return Standing(sum(found.values()), len(keys - set(found)), len(set(found) - keys), doubles, pulled)
+    missing = sum(key not in found and twin not in found for key, twin in keys.items())
+    return Standing(sum(found.values()), missing, len(set(found) - set(keys) - set(keys.values())), doubles, pulled)
 
 
 def stored_masks(rows: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:

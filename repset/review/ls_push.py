@@ -40,7 +40,7 @@ class Pushed:
         new, refreshed, unchanged, kept: items sent; whose labels were renewed; that stood there as they are; whose
             labels changed but which a person has begun, so that they stay as the person saw them.
         doubles: second tasks of an item, removed (only where nobody had touched them).
-        blank: items without labels on purpose, of all that stand there.
+        blank, probes: items without labels, and with a wrong one, on purpose, of all that stand there.
         faults: items not sent, a sentence each.
     """
 
@@ -51,6 +51,7 @@ class Pushed:
     kept: int = 0
     doubles: int = 0
     blank: int = 0
+    probes: int = 0
     faults: list[str] = field(default_factory=list)
 
 
@@ -79,9 +80,11 @@ def push(
         )
     project = _project(server, title, selection.screen)
     _serve(server, project, root)
-    pushed = Pushed(project, faults=faults, blank=sum(item.blank for item in good))
+    probes = sum(one.probe for item in good for one in item.shown)
+    pushed = Pushed(project, faults=faults, blank=sum(item.blank for item in good), probes=probes)
     sender = _Sender(server, project, selection, root, pushed, report)
     standing = sender.look()
+    good = sender.without_twins(good, standing)
     sender.send([item for item in good if item.key not in standing and wanted(item)])
     by_key = {item.key: item for item in good}
     standing = sender.look() if pushed.new else standing
@@ -154,6 +157,21 @@ class _Sender:
                     self.server.delete_task(task.id)
                     self.pushed.doubles += 1
         return standing
+
+    def without_twins(self, items: Sequence[Item], standing: dict[str, ServerTask]) -> list[Item]:
+        """One task of a picture waits: its twin, with the true or a wrong label, goes if nobody began it.
+
+        Where a person has begun the true one, the wrong one is not sent any more.
+        """
+        wanted = []
+        for item in items:
+            task = standing.get(item.twin)
+            if task is not None and not task.annotations and not task.drafts:
+                self.server.delete_task(task.id)
+                del standing[item.twin]
+            if item.twin not in standing or not any(one.probe for one in item.shown):
+                wanted.append(item)
+        return wanted
 
     def send(self, items: Sequence[Item]) -> None:
         """Import what is not there, batch by batch; the next one is made ready meanwhile."""

@@ -84,8 +84,18 @@ class Item:
     @property
     def key(self) -> str:
         """Sample, variant, frame and content: the identity of its task on any server."""
+        return self._key(any(one.probe for one in self.shown))
+
+    @property
+    def twin(self) -> str:
+        """The key of the task that shows the same with its true labels or, of a true one, with one made wrong."""
+        return self._key(not any(one.probe for one in self.shown))
+
+    def _key(self, probe: bool) -> str:
         place = f"{self.sample_id}|{self.variant}|{'' if self.frame is None else self.frame}"
-        return f"{place}|{(self.media_sha256 or '')[:16]}"
+        content = self.media_sha256 or ""
+        # A reviewer sees the key: that of a probe looks like any other.
+        return f"{place}|{sha256_bytes(f'probe|{place}|{content}'.encode())[:16] if probe else content[:16]}"
 
 
 def mask_digest(mask: Mask) -> str:
