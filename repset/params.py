@@ -55,10 +55,13 @@ class AutolabelParams(Strict):
 
 
 class AcceptParams(Strict):
-    """Group `accept`: the score from which a proposal is taken without a person; null takes none."""
+    """Group `accept`: what is promised of proposals that are taken without a person."""
 
-    muscle_mask: float | None
-    exercise: float | None
+    max_error: float = Field(gt=0, lt=1)  # share of wrong ones …
+    confidence: float = Field(gt=0, lt=1)  # … held with this confidence, by class and source
+    pool_below_groups: int = Field(ge=1)  # classes with fewer groups of known truth share a threshold
+    audit: int = Field(ge=1)  # candidates that people judge first where a source has no gold
+    seed: int  # of that draw
 
 
 class LoopParams(Strict):

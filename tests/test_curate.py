@@ -12,14 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from repset.cli import cli
-from repset.curate.acceptance import accept
 from repset.curate.build import build_curated, build_seed
 from repset.curate.chain import trace
 from repset.curate.decision import Decision, Proposal
 from repset.curate.ledger import Ledger
 from repset.curate.rounds import close_round
 from repset.errors import DataError, RepsetError
-from repset.params import AcceptParams
 from repset.project import Project
 from repset.records import TABLES, canonical_json, read_rows, sha256_bytes, write_table
 
@@ -243,27 +241,6 @@ def proposal(sample_id: str, score: float, value: str = "lunge") -> dict[str, An
         "sample_id": sample_id, "task": "exercise", "target": canonical_json(target), "value": canonical_json(value),
         "blob": None, "score": score, "origin": "model", "origin_hash": "m1", "value_hash": "h",
     }  # fmt: skip
-
-
-def test_accept_takes_only_sure_proposals_for_unlabelled_training_samples(clips: Project) -> None:
-    rows = [
-        proposal("gym/free", 0.95),
-        proposal("gym/judged", 0.5),
-        proposal("gym/later", 0.99),
-        proposal("gym/named", 1),
-    ]
-    write_table(clips.proposals("exercise", "gym") / "table.parquet", "proposals", rows)
-    nothing = accept(clips, "exercise", "gym", AcceptParams(muscle_mask=None, exercise=None))
-    assert read_rows(nothing.path, "proposals") == []
-    assert nothing.report["refused"] == {"no threshold is set": 4}
-    built = accept(clips, "exercise", "gym", AcceptParams(muscle_mask=None, exercise=0.9))
-    assert read_rows(built.path, "proposals") == [rows[0]]
-    assert built.report["refused"] == {
-        "fold validation": 1, "score below the threshold": 1, "the dataset has a label": 1,
-    }  # fmt: skip
-    assert ("gym/free", '"lunge"', "accepted", "model") in brief(
-        build_curated(clips, "exercise", "gym").path, "sample_id", "value", "tier", "origin"
-    )
 
 
 def test_an_accept_of_a_proposal_that_changed_is_stale(clips: Project) -> None:
