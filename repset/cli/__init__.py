@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("The loop", "report", "Write one HTML page with pictures of everything above."),
     "rules": Entry("Your own media", "rules", "List, show and check form rules; try your own against the default."),
     "segment": Entry("Your own media", "segment", "Mark the muscles expected to work in images and videos."),
+    "muscles": Entry("Your own media", "muscles", "Which muscle groups a movement should work; score unseen ones."),
     "queue": Entry("People", "queue", "List what to look at next, most gain a minute first."),
     "review": Entry("People", "review", "Look at labels and decide: repetitions at keyboard speed."),
     "labelstudio": Entry("People", "labelstudio", "Send labels to Label Studio, and bring decisions back."),

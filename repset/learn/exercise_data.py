@@ -57,14 +57,16 @@ class Clip:
         return float(self.track.time_s[-1] - self.track.time_s[0])
 
 
-def read_tracks(project: Project, source: str, wanted: Collection[str]) -> dict[str, tuple[Frames, PoseTrack]]:
-    """Poses of a source's index: sample_id → (frame numbers, track of the first person).
+def read_tracks(
+    project: Project, source: str, wanted: Collection[str], poses: Path | None = None
+) -> dict[str, tuple[Frames, PoseTrack]]:
+    """Poses of a source's index, or of another table `poses`: sample_id → (frame numbers, track of the first person).
 
     Read column by column. Samples without positions in the image are not in the result, and of several skeletons the
     one that has them is taken (MM-Fit's 3-D joints are a skeleton of their own).
     Raises: DataError if the table is missing or unreadable, ShapeError if times of a track do not increase.
     """
-    table = read_table(project.index(source) / "poses.parquet", "poses", _COLUMNS)
+    table = read_table(poses or project.index(source) / "poses.parquet", "poses", _COLUMNS)
     table = table.filter(pc.is_in(table["sample_id"], value_set=pa.array(sorted(wanted), pa.string())))
     keys = ("sample_id", "person", "skeleton")
     table = table.sort_by([(name, "ascending") for name in (*keys, "frame")])
