@@ -81,11 +81,12 @@ def test_a_folder_becomes_one_archive_of_what_its_reader_needs(project: Project,
     (folder / "w01").mkdir(parents=True)
     (folder / "w01" / "w01_labels.csv").write_text("1,9,3,squats\n")
     (folder / "w01" / "w01_sw_l_acc.npy").write_bytes(b"inertial")
+    (folder / "w01" / "w01_rgb.mp4").write_bytes(b"film")
     assert pull(project, str(folder))
     (archive,) = project.raw("mm").iterdir()
     assert archive.name == "mm.zip"
     with zipfile.ZipFile(archive) as opened:
-        assert opened.namelist() == ["w01/w01_labels.csv"]
+        assert opened.namelist() == ["w01/w01_labels.csv", "w01/w01_sw_l_acc.npy"]
     first = archive.read_bytes()
     os.utime(folder / "w01" / "w01_labels.csv", (1e9, 1e9))
     assert pull(project, str(folder))
