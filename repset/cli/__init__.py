@@ -42,6 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "segment": Entry("Your own media", "segment", "Mark the muscles expected to work in images and videos."),
     "muscles": Entry("Your own media", "muscles", "Which muscle groups a movement should work; score unseen ones."),
     "queue": Entry("People", "queue", "List what to look at next, most gain a minute first."),
+    "validate": Entry("Your own media", "validate", "Measure how far labels may be trusted on your own camera."),
     "review": Entry("People", "review", "Look at labels and decide: repetitions at keyboard speed."),
     "labelstudio": Entry("People", "labelstudio", "Send labels to Label Studio, and bring decisions back."),
     "splits": Entry("People", "splits", "Measure what a random split of frames would flatter."),

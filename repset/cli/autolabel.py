@@ -73,7 +73,7 @@ def command(context: click.Context, what: tuple[str, ...], out: Path | None, job
         from repset.autolabel.job import label_files
 
         params = AutolabelParams(rule_set=rules, model=model, min_visibility=min_visibility, angles_3d=angles_3d)
-        with _bar() as watch:
+        with bar() as watch:
             report = label_files(
                 [Path(path) for path in what], out, params,
                 exercise=exercise, overlay=overlay, plot=plot, frames=frames, person=person, fps=fps,
@@ -108,7 +108,7 @@ def _label_source(source: str, jobs: int | None, on_error: Any) -> Any:
     if not known and Path(source).exists():
         raise ConfigError(f"{source}: a path, and no source of a project. Add --out FOLDER to label your own files.")
     load_source(project, source)
-    with _bar() as watch:
+    with bar() as watch:
         return label_source(
             project, source, load_params(project).autolabel, jobs=jobs, on_error=on_error, watch=watch
         )  # fmt: skip
@@ -120,7 +120,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int], Callable[[int, int], None]]]:
+def bar() -> Iterator[Callable[[int, int], Callable[[int, int], None]]]:
     """A bar over frames with the rate and the time left, on standard error; silent when that is no terminal."""
     columns = (
         TextColumn("autolabel {task.fields[items]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate(),

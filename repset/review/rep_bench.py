@@ -4,35 +4,26 @@ It listens on 127.0.0.1 alone, under an address that holds a secret, and loads n
 press is a line in the ledger before the page shows the next repetition. Strips are made ahead by one worker.
 """
 
-import hmac
-import json
 import math
-import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from repset.curate.ledger import Ledger
-from repset.errors import ConfigError, RepsetError
+from repset.errors import ConfigError
 from repset.project import Project
+from repset.review.local_page import TYPES, LocalServer, PageHandler
 from repset.review.rep_queue import Desk, Repetition, repetitions, usual_limits
 from repset.review.strips import STRIP_S, Stretch, Strips
 
 AHEAD = 8
 """Strips made before they are asked for."""
 
-_LARGEST = 4096  # bytes of a request's body: a decision takes 200
-_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src data:"
-)
 _ASSETS = {"": "index.html", "bench.css": "bench.css", "bench.js": "bench.js"}
-_TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
 Json = dict[str, Any]
 
@@ -140,68 +131,38 @@ def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers under /<token>/ only, and only to a browser that was sent to this very address."""
-
-    protocol_version = "HTTP/1.1"
+class _Handler(PageHandler):
     server: "BenchServer"
 
-    def do_GET(self) -> None:
+    def get(self, path: str) -> None:
         """Page, queue, items and strips."""
-        self._answer(self._get)
-
-    def do_POST(self) -> None:
-        """Decisions and undo."""
-        self._answer(self._post)
-
-    def _answer(self, handle: Any) -> None:
-        try:
-            path = self._path()
-            if path is None:
-                self.close_connection = True  # its body is not read
-                self._send(HTTPStatus.NOT_FOUND, b"not found", "text/plain; charset=utf-8")
-                return
-            handle(path)
-        except RepsetError as error:
-            self._json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-
-    def _path(self) -> str | None:
-        """The path behind the token; None for a wrong token or a page of another site that was pointed here."""
-        host = self.headers.get("Host", "")
-        token, _, rest = urlsplit(self.path).path.lstrip("/").partition("/")
-        good = hmac.compare_digest(token.encode(), self.server.token.encode()) and host == self.server.host
-        origin = self.headers.get("Origin")
-        return rest if good and origin in (None, f"http://{self.server.host}") else None
-
-    def _get(self, path: str) -> None:
         bench = self.server.bench
         if path in _ASSETS:
             name = _ASSETS[path]
             data = files("repset.review").joinpath("bench", name).read_bytes()
-            self._send(HTTPStatus.OK, data, _TYPES[name.rpartition(".")[2]])
+            self.send_bytes(HTTPStatus.OK, data, TYPES[name.rpartition(".")[2]])
         elif path == "queue":
             bench.ahead(0)
-            self._json(bench.queue())
+            self.send_json(bench.queue())
         elif path.startswith("item/"):
-            query = self._query()
-            self._json(bench.item(self._one(path[5:]), query.get("start"), query.get("end")))
+            query = self.query()
+            self.send_json(bench.item(self._one(path[5:]), query.get("start"), query.get("end")))
         elif path.startswith("strip/") and path.endswith(".mp4"):
-            query = self._query()
+            query = self.query()
             data = bench.strip(self._one(path[6:-4]), query.get("first", -1), query.get("last", -1))
-            self._send(HTTPStatus.OK, data, "video/mp4")
+            self.send_bytes(HTTPStatus.OK, data, TYPES["mp4"])
         else:
-            self._send(HTTPStatus.NOT_FOUND, b"not found", "text/plain; charset=utf-8")
+            self.not_found()
 
-    def _post(self, path: str) -> None:
-        asked = self._body()
+    def post(self, path: str) -> None:
+        """Decisions and undo."""
+        asked = self.body()
         if path == "decide":
-            self._json(self.server.bench.desk.decide(asked))
+            self.send_json(self.server.bench.desk.decide(asked))
         elif path == "undo":
-            self._json(self.server.bench.desk.undo(str(asked.get("nonce"))))
+            self.send_json(self.server.bench.desk.undo(str(asked.get("nonce"))))
         else:
-            self._send(HTTPStatus.NOT_FOUND, b"not found", "text/plain; charset=utf-8")
+            self.not_found()
 
     def _one(self, name: str) -> Repetition:
         one = self.server.bench.desk.items.get(name)
@@ -209,65 +170,17 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConfigError("bench: expected a repetition of this sitting, found another. Reload the page.")
         return one
 
-    def _query(self) -> dict[str, int]:
-        values = parse_qs(urlsplit(self.path).query)
-        return {name: int(found[0]) for name, found in values.items() if found[0].isdecimal()}
 
-    def _body(self) -> Mapping[str, Any]:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _LARGEST:
-            self.close_connection = True
-            raise ConfigError(f"bench: expected a body of at most {_LARGEST} bytes, found another. Reload the page.")
-        try:
-            found = json.loads(self.rfile.read(int(length)))
-        except ValueError as error:
-            raise ConfigError("bench: expected JSON, found other text. Reload the page.") from error
-        if not isinstance(found, dict):
-            raise ConfigError("bench: expected a JSON object, found other JSON. Reload the page.")
-        return found
-
-    def _json(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(status, json.dumps(value, allow_nan=False).encode(), "application/json")
-
-    def _send(self, status: HTTPStatus, data: bytes, kind: str) -> None:
-        self.send_response(status)
-        for name, value in (
-            ("Content-Type", kind),
-            ("Content-Length", str(len(data))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", _POLICY),
-            ("Referrer-Policy", "no-referrer"),  # the address holds the secret
-            ("X-Content-Type-Options", "nosniff"),
-        ):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing: the address in a log would be the key to the page."""
-
-
-class BenchServer(ThreadingHTTPServer):
-    """The page's server on the loopback.
+class BenchServer(LocalServer):
+    """The bench's server on the loopback.
 
     Args:
         port: 0 takes a free one.
     """
 
-    daemon_threads = True
-
     def __init__(self, bench: Bench, port: int = 0) -> None:
-        try:
-            super().__init__(("127.0.0.1", port), _Handler)
-        except OSError as error:
-            raise RepsetError(f"port {port}: expected a free port, found it taken. Choose another: --port N") from error
-        self.bench, self.token = bench, secrets.token_urlsafe(16)
-        self.host = f"127.0.0.1:{self.server_port}"
-
-    @property
-    def url(self) -> str:
-        """The page's address, with its secret."""
-        return f"http://{self.host}/{self.token}/"
+        super().__init__(_Handler, port)
+        self.bench = bench
 
     def server_close(self) -> None:
         """Close the port and let the worker end."""
