@@ -67,8 +67,8 @@ class Counting:
 
 
 COUNTING: dict[str, Counting] = {
-    "squat": Counting("both", 20, 0.3, False, ("feet_planted", "hips_sink")),
-    "lunge": Counting("mean", 20, 0.3, False, ("hips_sink",)),
+    "squat": Counting("both", 25, 0.3, False, ("feet_planted", "hips_sink")),
+    "lunge": Counting("mean", 25, 0.3, False, ("hips_sink",)),
     "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold")),
     "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
     "sit_up": Counting("mean", 20, 0.3, True, ("lying",)),
