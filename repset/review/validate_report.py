@@ -245,7 +245,7 @@ def _pictures(frames: Sequence[Seen], out: Path) -> list[Row]:
             _draw(image, placed, colour)
         data = base64.b64encode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()).decode()
         caption = f"{one.pick.sample_id}, frame {one.pick.frame} ({_word(one.pick.phase)}, {_word(one.pick.view)}): " \
-                  f"{100 * distance:.0f} % of the trunk apart on average"  # fmt: skip
+                  f"{100 * distance:.0f} % of the trunk apart on average"  # fmt: skip
         found.append({"src": f"data:image/jpeg;base64,{data}", "alt": caption, "caption": caption,
                       "width": image.shape[1], "height": image.shape[0]})  # fmt: skip
     return found

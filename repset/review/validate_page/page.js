@@ -89,7 +89,7 @@ function show() {
   $("who").textContent = clip ? "watch the clip to its end" : `frame ${at + 1} of ${items.length}`;
   $("sample").textContent = one.sample;
   $("exercise").textContent = clip ? one.exercise : "";
-  $("exercise").hidden = !clip;
+  $("exercise").hidden = !clip || one.exercise === "none";
   $("picture").toggleAttribute("hidden", clip);
   $("clip").hidden = !clip;
   $("guide").hidden = clip;
