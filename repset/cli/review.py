@@ -2,6 +2,7 @@
 
 import click
 
+from repset.cli.review_report import command as report
 from repset.curate.decision import VERDICTS
 from repset.project import find_project
 from repset.review.rep_queue import ORDERS, default_reviewer
@@ -117,3 +118,6 @@ def reps(sources: tuple[str, ...], reviewer: str, order: str, only: str | None, 
         click.echo(f"{len(bench.desk.done)} repetitions judged.")
     finally:
         server.server_close()
+
+
+command.add_command(report)
