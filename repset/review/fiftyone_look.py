@@ -247,7 +247,6 @@ VIEWS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
 
 def save_views(dataset: Any) -> None:
     """The queues as saved views; a person's own views stay as they are."""
-    there = set(dataset.get_field_schema())
+    declare(dataset, [dict.fromkeys(("doubt", "confidence", "disagreement", "disagrees", "decided"))])
     for name, (description, colour, view) in VIEWS.items():
-        if {"disagrees", "doubt", "confidence"} <= there or name not in ("low confidence",):
-            dataset.save_view(name, view(dataset), description=description, color=colour, overwrite=True)
+        dataset.save_view(name, view(dataset), description=description, color=colour, overwrite=True)

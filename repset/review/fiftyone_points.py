@@ -69,14 +69,18 @@ def _motion(track: Track, skeleton: str) -> Floats | None:
     names = SKELETONS[skeleton].joints
     kept = [k for k, name in enumerate(names) if name.split("_")[-1] in SHARED_JOINTS]
     hips = [k for k in kept if names[k].endswith("hip")]
-    xy = track.xy_px
-    about = xy[:, kept] - np.nanmean(np.where(np.isfinite(xy[:, hips]), xy[:, hips], np.nan), axis=1, keepdims=True)
-    size = np.nanmedian(np.nanmax(np.abs(about), axis=(1, 2)))
-    if not np.isfinite(about).any() or not size > 0:
+    whole = track.xy_px[np.isfinite(track.xy_px[:, hips]).all((1, 2))]
+    about = whole[:, kept] - whole[:, hips].mean(1, keepdims=True)
+    known = np.isfinite(about).sum(0)  # frames in which each joint is seen
+    if not len(about) or not known.any():
         return None
-    about = about / size
-    row = np.concatenate([np.nanmean(about, 0).ravel(), 2 * np.nanstd(about, 0).ravel()])
-    return np.asarray(np.nan_to_num(row), np.float64)
+    size = float(np.nanmedian(np.abs(about[np.isfinite(about)])))
+    if not size > 0:
+        return None
+    filled = np.nan_to_num(about / size)
+    mean = filled.sum(0) / np.maximum(known, 1)
+    spread = np.sqrt(np.maximum((filled**2).sum(0) / np.maximum(known, 1) - mean**2, 0))
+    return np.concatenate([mean.ravel(), 2 * spread.ravel()])
 
 
 def _components(rows: dict[str, Floats]) -> Points:

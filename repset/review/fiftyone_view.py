@@ -67,6 +67,11 @@ def prepare(project: Project, reviewer: str) -> Any:
         import fiftyone as fo
     except ImportError as error:
         raise MissingExtraError("fiftyone", "review") from error
+    if fo.config.plugins_dir != settings["FIFTYONE_PLUGINS_DIR"]:
+        raise RepsetError(
+            "fiftyone: expected to set its environment before it is imported, found it imported already. "
+            "Start a new process."
+        )
     _be_patient()
     try:
         fo.list_datasets()
@@ -123,18 +128,14 @@ def _build(project: Project, source: Source, kind: str, name: str, progress: Pro
         writer.add(entry)
         progress(min(number, total), total, name)
     removed = writer.finish(everything=True)
-    classes = {label for task in ("muscle_mask",) for label in _classes(source, task)}
+    classes = {s.key.label for sample_id in source.said.samples for s in source.said.slots("muscle_mask", sample_id)}
+    look.save_views(dataset)
     look.dress(dataset, source.skeletons, classes, verdicts=kind == "clip")
-    if writer.written or removed or not dataset.list_saved_views():
-        look.save_views(dataset)
+    if writer.written or removed:
         _map(project, dataset, source, kind)
     dataset.info["findings"] = source_findings(project, source.source)
     dataset.save()
     return Built(name, writer.seen, writer.written, removed)
-
-
-def _classes(source: Source, task: str) -> set[str]:
-    return {slot.key.label for sample_id in source.said.samples for slot in source.said.slots(task, sample_id)}
 
 
 def _dataset(project: Project, name: str, kind: str) -> Any:

@@ -94,7 +94,7 @@ class _Decide(foo.Operator):  # type: ignore[misc]
             text = "Nothing selected has a label that this can act on."
             inputs.view("warning", types.Warning(label=text)).invalid = True
             return
-        inputs.enum("what", tasks, default=tasks[0], required=True, label="What", view=types.RadioGroup())
+        inputs.enum("what", tasks, default=tasks[0], label="What", view=types.RadioGroup())
         task = desk.TASKS.get(ctx.params.get("what") or tasks[0], "")
         mine = [label for label in found if label.task == task]
         if len(mine) > 1:
@@ -102,7 +102,7 @@ class _Decide(foo.Operator):  # type: ignore[misc]
             choices.add_choice("all", label=f"all {len(mine)}")
             for label in mine[:_MOST]:
                 choices.add_choice(label.id, label=f"{label.sample_id.split('/', 1)[1]}: {label.words}")
-            inputs.enum("which", choices.values(), default="all", required=True, label="Which", view=choices)
+            inputs.enum("which", choices.values(), default="all", label="Which", view=choices)
         if self.action == "relabel":
             values = sorted({value for source in sources for value in desk.values_of(source, task)})
             inputs.enum("value", values, required=True, label="It is", view=types.DropdownView())
