@@ -36,20 +36,21 @@ def chromium() -> str:
 
 
 class Page:
-    """One page.
-
-    Attributes:
-        asked: every address the page has asked for.
-    """
+    """One page."""
 
     def __init__(self, out: int, into: int) -> None:
         self._out, self._in, self._number, self._rest = out, into, 0, b""
-        self.asked: list[str] = []
+        self._sent: dict[str, str] = {}
         self._session: str | None = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network"):
             self.call(f"{domain}.enable")
+
+    @property
+    def asked(self) -> list[str]:
+        """Every address the page has asked for and was not kept from by its own policy."""
+        return list(self._sent.values())
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One command of the DevTools protocol and its answer."""
@@ -60,8 +61,11 @@ class Page:
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._read()
+            about = answer.get("params", {})
             if answer.get("method") == "Network.requestWillBeSent":
-                self.asked.append(answer["params"]["request"]["url"])
+                self._sent[about["requestId"]] = about["request"]["url"]
+            if answer.get("method") == "Network.loadingFailed" and about.get("blockedReason") == "csp":
+                self._sent.pop(about["requestId"], None)
             if answer.get("id") == self._number:
                 if "error" in answer:
                     raise AssertionError(f"{method}: {answer['error']}")

@@ -80,7 +80,7 @@ def _motion(track: Track, skeleton: str) -> Floats | None:
     filled = np.nan_to_num(about / size)
     mean = filled.sum(0) / np.maximum(known, 1)
     spread = np.sqrt(np.maximum((filled**2).sum(0) / np.maximum(known, 1) - mean**2, 0))
-    return np.concatenate([mean.ravel(), 2 * spread.ravel()])
+    return np.asarray(np.concatenate([mean.ravel(), 2 * spread.ravel()]), np.float64)
 
 
 def _components(rows: dict[str, Floats]) -> Points:
