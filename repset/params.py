@@ -78,13 +78,26 @@ class SegmentationTrain(Strict):
     epochs: int
     max_steps: int | None
     learning_rate: float
+    weight_decay: float = Field(ge=0)  # above 0: AdamW instead of Adam
+    warmup_steps: int | None  # rise, then a cosine to 0; null: StepLR, the next two
     step_epochs: int  # StepLR: epochs between decays
     gamma: float  # StepLR: factor of a decay
-    background_weight: float = Field(gt=0)  # of a background pixel in the loss; a muscle's pixel weighs 1
+    loss: Literal["cross_entropy", "dice_cross_entropy", "dice_focal"]
+    background_weight: float = Field(gt=0)  # of a background pixel in the cross-entropy; a muscle's pixel weighs 1
+    average: float | None = Field(gt=0, lt=1)  # decay of the moving average of the weights; null: none
+    class_aware: bool  # draw images of rare muscles as often as those of frequent ones
+    architecture: str  # of segmentation-models-pytorch: Unet, FPN, DeepLabV3Plus, ...
     encoder: str
+    encoder_depth: int = Field(ge=3, le=5)
+    decoder_channels: tuple[int, ...] | None  # from the deepest up, one a level of encoder_depth; null: the usual ones
     encoder_weights: str | None
+    mirror_views: bool  # label an image and its mirror image and take the mean
     flip_p: float
     shear_deg: float
+    rotate_deg: float
+    scale: float = Field(ge=0, lt=1)  # zoom by up to this share, in or out
+    shift: float = Field(ge=0, lt=1)  # by up to this share of the square
+    colour: float = Field(ge=0, lt=1)  # brightness, contrast and saturation by up to this share
     grayscale_p: float
     blur_px: float
     noise_p: float

@@ -183,7 +183,7 @@ def test_an_image_is_wrong_if_any_muscle_is(proposed: list[Any], true: list[Any]
 def test_an_image_is_one_item_as_sure_as_its_least_sure_mask() -> None:
     split = {"g/1": full("split", sample_id="g/1", group="1", fold="train")}
     rows = [
-        mask_row("background", None, 0.99),
+        mask_row("background", None, 0.1),
         mask_row("triceps", png(0, 3), 0.8),
         mask_row("biceps", png(4, 6), 0.6),
         mask_row("background", None, 0.7, "b"),

@@ -2,14 +2,17 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from repset.errors import RepsetError
 from repset.learn import fit
+from repset.learn.losses import build_loss
 
 pytestmark = pytest.mark.train
 
@@ -38,6 +41,10 @@ def plan(**changes: Any) -> fit.Plan:
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
+
+
+RECIPE: dict[str, Any] = dict(loss="dice_cross_entropy", weight_decay=0.01, warmup_steps=3, average=0.8)
+"""Everything a checkpoint must bring back: the schedule's step, the moments of AdamW, the moving average."""
 
 
 def run(folder: Path, training: Any = None, validation: Any = None, progress: Any = fit.silent, **changes: Any) -> Any:
@@ -92,6 +99,28 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch
     assert not list((tmp_path / "cut" / "scratch").iterdir())
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_any_moment_our_recipe_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Two kills at moments drawn at random, the second while going on; some of them before the first checkpoint."""
+    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    draw = tuple(1.0 + (n % 2) for n in range(40))
+    whole = run(tmp_path / "whole", draw=draw, **RECIPE)
+    rng = np.random.default_rng(seed)
+    for kill in sorted(rng.choice(np.arange(1, 21), 2, replace=False)):
+
+        def pull_the_plug(done: int, total: int, label: str, at: int = int(kill)) -> None:
+            if done == at:
+                raise RuntimeError("killed")
+
+        with pytest.raises(RuntimeError, match="killed"):
+            run(tmp_path / "cut", progress=pull_the_plug, draw=draw, **RECIPE)
+    again = run(tmp_path / "cut", draw=draw, **RECIPE)
+    assert same(whole, again)
+    assert whole.facts == again.facts
+
+
 def test_points_are_learned_and_the_last_of_the_best_epochs_is_chosen(tmp_path: Path) -> None:
     outcome = run(tmp_path, epochs=6)
     assert outcome.facts["validation/macro_f1"] == 1.0
@@ -143,3 +172,54 @@ def test_class_weights_change_what_a_mistake_costs() -> None:
     loss = learner.loss(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), torch.tensor([0, 1]))
     wrong, right = math.log(1 + math.e**2), math.log(1 + math.e**-2)
     assert float(loss) == pytest.approx((1 * wrong + 3 * right) / 4, rel=1e-6)
+
+
+def test_the_rate_rises_and_falls_as_a_cosine() -> None:
+    factors = [fit.warm_cosine(3, 11, step) for step in range(11)]
+    assert factors[:4] == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1])
+    assert factors[7] == pytest.approx(0.5)  # half way from step 3 to step 11
+    assert factors[10] == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
+    """Decays 1/10, 2/11, ... by hand on one parameter that is set to a new value at each step."""
+    learner = fit._Learner(nn.Linear(1, 1), plan(average=0.5, loss="cross_entropy"), 4, fit.silent)
+    values, expected = [1.0, 2.0, 4.0], 1.0
+    for step, value in enumerate(values, 1):
+        with torch.no_grad():
+            learner.network.weight.fill_(value)
+        learner.trainer = SimpleNamespace(global_step=step)
+        learner.on_train_batch_end(None, None, step)
+        decay = min(0.5, step / (9 + step))
+        expected = value if step == 1 else decay * expected + (1 - decay) * value
+    assert float(learner.average["weight"]) == pytest.approx(expected)
+
+
+def test_draw_weights_say_how_often_an_item_comes() -> None:
+    sampler = fit._Shuffle(4, 0, (1.0, 1.0, 1.0, 5.0))
+    seen = []
+    for epoch in range(500):
+        sampler.set_epoch(epoch)
+        seen += [item for _, item in sampler]
+    shares = np.bincount(seen, minlength=4) / len(seen)
+    assert shares == pytest.approx([1 / 8, 1 / 8, 1 / 8, 5 / 8], abs=0.03)
+
+
+def test_dice_is_over_the_whole_batch_and_over_the_muscles_alone() -> None:
+    """Two pixels of class 1, one of class 0, one ignored; softmax of (0, 0) is a half each."""
+    loss = build_loss("dice_cross_entropy", 2, None)
+    logits = torch.zeros(1, 2, 1, 4)
+    target = torch.tensor([[[1, 1, 0, 255]]], dtype=torch.uint8)
+    dice = 1 - 2 * (0.5 + 0.5) / (1.5 + 2)
+    assert float(loss(logits, target)) == pytest.approx(dice + math.log(2), rel=1e-5)
+
+
+def test_focal_turns_away_from_what_is_sure() -> None:
+    loss = build_loss("dice_focal", 2, None)
+    target = torch.ones(1, 1, 2, dtype=torch.uint8)
+    even = torch.zeros(1, 2, 1, 2)
+    sure = torch.tensor([-8.0, 8.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2)
+    dice = 1 - 2 * 1.0 / (1.0 + 2)
+    focal = 0.5**2 * math.log(2)  # (1 - p)² · -log p at p = 1/2, the mean of a binary term for each class
+    assert float(loss(even, target)) == pytest.approx(dice + focal, rel=1e-4)
+    assert float(loss(sure, target)) < 1e-4

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.train
 SOURCE = "sample_roboflow"
 FOLDS = ("train",) * 4 + ("calibration", "validation", "test", "test")
 SMALL = "mobilenet_v2"  # the smallest encoder of segmentation-models-pytorch; the recipe's ResNet-34 has 24 M weights
+SHAPE = {"architecture": "Unet", "encoder": SMALL, "encoder_depth": 5, "decoder_channels": None}
 COLOURS = {"biceps": (40, 40, 220), "triceps": (220, 60, 40), "calf": (40, 200, 60)}
 
 
@@ -76,7 +77,14 @@ def drawn(project: Project) -> Project:
         write_table(folder / "table.parquet", "curated", rows)
     params = yaml.safe_load((project.root / "params.yaml").read_text())
     for group in ("bootstrap", "train"):
-        params[group]["segmentation"] |= {"size_px": 64, "batch": 4, "max_steps": 2, "encoder": SMALL}
+        params[group]["segmentation"] |= {
+            "size_px": 64,
+            "batch": 4,
+            "max_steps": 2,
+            "encoder": SMALL,
+            "encoder_depth": 5,
+        }
+        params[group]["segmentation"]["decoder_channels"] = None
     (project.root / "params.yaml").write_text(yaml.safe_dump(params))
     return project
 
@@ -141,9 +149,11 @@ def test_an_image_keeps_its_proportions_and_what_is_beside_it_is_ignored() -> No
 
 def params(**changes: Any) -> Any:
     values = dict(
-        size_px=64, batch=4, epochs=1, max_steps=1, learning_rate=0.001, step_epochs=5, gamma=0.5,
-        background_weight=1, encoder=SMALL, encoder_weights=None, flip_p=0, shear_deg=0,
-        grayscale_p=0, blur_px=0, noise_p=0,
+        size_px=64, batch=4, epochs=1, max_steps=1, learning_rate=0.001, weight_decay=0, warmup_steps=None,
+        step_epochs=5, gamma=0.5, loss="cross_entropy", background_weight=1, average=None, class_aware=False,
+        architecture="Unet", encoder=SMALL, encoder_depth=5, decoder_channels=None, encoder_weights=None,
+        mirror_views=False, flip_p=0, shear_deg=0, rotate_deg=0, scale=0, shift=0, colour=0, grayscale_p=0, blur_px=0,
+        noise_p=0,
     )  # fmt: skip
     return segmentation.SegmentationTrain(**{**values, **changes})
 
@@ -323,8 +333,33 @@ def test_a_size_that_the_network_cannot_halve_five_times_is_refused(drawn: Proje
 
 
 def test_an_unknown_encoder_is_refused() -> None:
-    text = message(lambda: segmentation.build("resnet35", None), ConfigError)
+    text = message(lambda: segmentation.build(SHAPE | {"encoder": "resnet35"}), ConfigError)
     assert text == "encoder: expected one that segmentation-models-pytorch knows, found 'resnet35'."
+
+
+def test_an_unknown_architecture_and_a_decoder_that_does_not_fit_are_refused() -> None:
+    text = message(lambda: segmentation.build(SHAPE | {"architecture": "Vnet"}), ConfigError)
+    assert text.startswith("architecture: expected one of unet, ")
+    assert text.endswith(", found 'Vnet'.")
+    text = message(lambda: segmentation.build(SHAPE | {"decoder_channels": [8, 8]}), ConfigError)
+    assert text.startswith(f"architecture Unet with {SMALL}: ")
+
+
+@pytest.mark.parametrize("architecture", ["FPN", "DeepLabV3Plus", "UnetPlusPlus"])
+def test_other_architectures_come_by_config(architecture: str) -> None:
+    network = segmentation.build(SHAPE | {"architecture": architecture}).eval()
+    assert network(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
+
+
+def test_rare_classes_are_drawn_as_often_as_frequent_ones() -> None:
+    labels = [{"biceps"}, {"biceps"}, {"biceps", "calf"}, set(), set()]
+    assert segmentation.class_aware(labels) == pytest.approx((1 / 3, 1 / 3, 1, 1 / 2, 1 / 2))
+
+
+def test_agreement_is_the_overlap_of_two_probability_maps() -> None:
+    maps = torch.tensor([[[0.2, 0.8]], [[0.4, 0.6]]])
+    assert segmentation.agreement(maps) == pytest.approx((0.2 + 0.6) / (0.4 + 0.8))
+    assert segmentation.agreement(maps[:1].expand(2, 1, 2)) == pytest.approx(1)
 
 
 def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +367,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyP
         raise OSError("no route to the hub.\nsecond line")
 
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", offline)
-    assert message(lambda: segmentation.build("resnet34", "imagenet"), RepsetError) == (
+    assert message(lambda: segmentation.build(SHAPE | {"encoder": "resnet34"}, "imagenet"), RepsetError) == (
         "encoder_weights 'imagenet' of resnet34 cannot be had (no route to the hub). "
         "Connect to the network for the first training, or set encoder_weights: null."
     )
@@ -340,7 +375,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyP
 
 def test_a_model_is_built_without_asking_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", lambda *a, **k: pytest.fail("asked"))
-    assert segmentation.build("resnet34", None)(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
+    assert segmentation.build(SHAPE)(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
 
 
 def test_models_and_pairs_that_are_not_there_are_named(project: Project) -> None:

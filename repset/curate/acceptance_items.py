@@ -59,7 +59,8 @@ def items_of(task: str, proposals: Iterable[Row], split: Mapping[str, Row]) -> l
     items = []
     for (sample_id, _), rows in sorted(together.items()):
         fold = split[sample_id]
-        score = min(row["score"] if row["score"] is not None else 0.0 for row in rows)
+        telling = [row for row in rows if row["blob"]] or rows  # an image with masks is as sure as its masks
+        score = min(row["score"] if row["score"] is not None else 0.0 for row in telling)
         items.append(Item(sample_id, fold["group"], fold["fold"], _kind(task, rows), score, tuple(rows)))
     return items
 

@@ -1,10 +1,11 @@
-"""Augmentation of the published recipe (../pipelines/real.yaml), image and mask together.
+"""Augmentation, image and mask together: the published recipe's (../pipelines/real.yaml), and more of the same kind.
 
-The amounts are those of the UNH report on activated muscles (2024): flips, shear ±15°, grayscale for 25 % of the
-images, blur up to 1.2 px, noise in up to 0.22 % of the pixels. Only left and right are flipped: no class has a side,
-but a person upside down is no gym picture.
+The published amounts are those of the UNH report on activated muscles (2024): flips, shear ±15°, grayscale for 25 % of
+the images, blur up to 1.2 px, noise in up to 0.22 % of the pixels. Only left and right are flipped: a person upside
+down is no gym picture. Where a class has a side (left_…, right_…), a flip makes it its twin.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,20 +34,59 @@ class SaltAndPepper(v2.Transform):  # type: ignore[misc]  # torchvision ships no
         return tv_tensors.wrap(torch.where(params["hit"], noise, inpt), like=inpt)
 
 
+class Mirror(v2.Transform):  # type: ignore[misc]
+    """Left and right exchanged with probability `p`, in the names of the labels too."""
+
+    def __init__(self, p: float, classes: Sequence[str]) -> None:
+        super().__init__()
+        self._p, self._twins = p, torch.arange(256, dtype=torch.uint8)
+        for index, twin in enumerate(twins(classes)):
+            self._twins[index] = twin
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        return {"flip": bool(torch.rand(()) < self._p)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not params["flip"]:
+            return inpt
+        flipped = inpt.flip(-1)
+        if isinstance(inpt, tv_tensors.Mask):
+            flipped = self._twins[flipped.long()]
+        return tv_tensors.wrap(flipped, like=inpt)
+
+
+def twins(classes: Sequence[str]) -> list[int]:
+    """(C,) index of the class that each one becomes in a mirror; its own where it has no side."""
+    found = []
+    for index, name in enumerate(classes):
+        for side, other in (("left_", "right_"), ("right_", "left_")):
+            if name.startswith(side) and other + name.removeprefix(side) in classes:
+                found.append(list(classes).index(other + name.removeprefix(side)))
+                break
+        else:
+            found.append(index)
+    return found
+
+
 class Augmentation:
     """(3, S, S) uint8 image and (S, S) uint8 labels → the same, drawn from torch's global generator.
 
     Pixels that shear in from outside are black in the image and IGNORE in the labels; labels move by nearest pixel.
     """
 
-    def __init__(self, params: SegmentationTrain) -> None:
+    def __init__(self, params: SegmentationTrain, classes: Sequence[str]) -> None:
         shear = params.shear_deg
         fill = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORE}
         steps: list[Any] = [
-            v2.RandomHorizontalFlip(params.flip_p),
-            v2.RandomAffine(0, shear=(-shear, shear, -shear, shear), interpolation=_BILINEAR, fill=fill),
-            v2.RandomGrayscale(params.grayscale_p),
-        ]
+            Mirror(params.flip_p, classes),
+            v2.RandomAffine(
+                params.rotate_deg, translate=(params.shift, params.shift), scale=(1 - params.scale, 1 + params.scale),
+                shear=(-shear, shear, -shear, shear), interpolation=_BILINEAR, fill=fill,
+            ),
+        ]  # fmt: skip
+        if params.colour > 0:
+            steps.append(v2.ColorJitter(params.colour, params.colour, params.colour))
+        steps.append(v2.RandomGrayscale(params.grayscale_p))
         if params.blur_px > 0:
             width = 2 * round(3 * params.blur_px) + 1  # the kernel reaches three standard deviations
             steps.append(v2.GaussianBlur(width, sigma=(0.01, params.blur_px)))

@@ -24,7 +24,7 @@ BACKGROUND = "background"
 GOLD = ("gold", "gold_corrected")
 """Tiers that count as evaluation truth."""
 
-_COLUMNS = ("sample_id", "fold", "task", "target", "blob", "tier", "original_blob", "media_sha256")
+_COLUMNS = ("sample_id", "group", "fold", "task", "target", "blob", "tier", "original_blob", "media_sha256")
 
 
 @dataclass
@@ -36,6 +36,7 @@ class MaskedImage:
         masks: class → PNG masks (one a person), as they stand now.
         originals: the same as the dataset had them; equal to `masks` where nobody corrected anything.
         tiers: tiers of all rows, the background row included.
+        group: what shares a fold with it; '' where nobody asked.
     """
 
     source: str
@@ -45,6 +46,7 @@ class MaskedImage:
     masks: dict[str, list[bytes]] = field(default_factory=dict)
     originals: dict[str, list[bytes]] = field(default_factory=dict)
     tiers: set[str] = field(default_factory=set)
+    group: str = ""
 
     @property
     def is_gold(self) -> bool:
@@ -69,6 +71,7 @@ def read_masked_images(table: Path, source: str, classes: Sequence[str]) -> list
         key = row["sample_id"], variant
         image = images.setdefault(key, MaskedImage(source, row["sample_id"], variant, row["fold"]))
         image.tiers.add(row["tier"])
+        image.group = row["group"]
         if label != BACKGROUND:
             original = row["original_blob"] if row["tier"] == "gold_corrected" else row["blob"]
             image.masks.setdefault(label, []).extend([row["blob"]] if row["blob"] else [])

@@ -8,13 +8,15 @@ end gives the weights of one that ran through. Another machine, device or torch 
 
 import hashlib
 import logging
+import math
 import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -26,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from repset.errors import RepsetError
 from repset.learn import Progress, metrics, silent
+from repset.learn.losses import LossName, build_loss
 from repset.records import canonical_json, sha256_bytes
 
 THREADS = 2
@@ -62,6 +65,12 @@ class Plan:
         max_steps: upper limit of optimiser steps; only whole epochs are run, but at least one (cut if need be).
         step_epochs, gamma: StepLR; None keeps the learning rate.
         weights: of the classes in the loss; None: all alike.
+        loss: name of repset.learn.losses; weight_decay: above 0 the optimiser is AdamW instead of Adam.
+        warmup_steps: the learning rate rises over these and falls as a cosine to 0 at the last step, in place of
+            StepLR; None keeps StepLR.
+        average: decay of an exponential moving average of the weights, which is judged and kept in their place (it
+            begins faster, so that the first steps are forgotten); None: the weights themselves.
+        draw: of each training item, how often it is drawn relative to the others; None: each once an epoch.
     """
 
     name: str
@@ -76,6 +85,11 @@ class Plan:
     step_epochs: int | None = None
     gamma: float = 1.0
     weights: tuple[float, ...] | None = None
+    loss: LossName = "cross_entropy"
+    weight_decay: float = 0.0
+    warmup_steps: int | None = None
+    average: float | None = None
+    draw: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +139,7 @@ def train(
     history: Path,
     progress: Progress = silent,
 ) -> Outcome:
-    """Train with cross-entropy (pixels or items labelled metrics.IGNORE aside), Adam and StepLR.
+    """Train as the plan says; pixels or items labelled metrics.IGNORE teach nothing.
 
     Args:
         network: (N, ...) → (N, classes, ...) logits; targets are (N, ...) integers.
@@ -139,7 +153,10 @@ def train(
     # The last batch would be a single item, of which batch normalisation can learn nothing.
     lonely = len(training) > plan.batch and len(training) % plan.batch == 1
     loader = DataLoader(
-        _Seeded(training, plan.seed), plan.batch, sampler=_Shuffle(len(training), plan.seed), drop_last=lonely
+        _Seeded(training, plan.seed),
+        plan.batch,
+        sampler=_Shuffle(len(training), plan.seed, plan.draw),
+        drop_last=lonely,
     )
     steps = len(loader)
     epochs = plan.epochs if plan.max_steps is None else min(plan.epochs, max(1, plan.max_steps // steps))
@@ -165,7 +182,7 @@ def train(
 
 
 class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no types
-    """Cross-entropy, Adam, StepLR, and the confusion matrix of the validation fold."""
+    """The plan's loss, optimiser and schedule, and the confusion matrix of the validation fold."""
 
     def __init__(self, network: torch.nn.Module, plan: Plan, total: int, progress: Progress) -> None:
         super().__init__()
@@ -173,22 +190,31 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
         self.rows: list[dict[str, Any]] = []  # one an epoch
         self.best: dict[str, torch.Tensor] = {}
         self.chosen = 0  # epoch of `best`
+        self.average: dict[str, torch.Tensor] = {}  # moving average of the weights; empty: not wanted, or not begun
+        self._own: dict[str, torch.Tensor] = {}  # the weights while the average stands in for them
+        self._loss = build_loss(plan.loss, plan.classes, plan.weights)
         self._judge = f"validation/{plan.score}"
         self._losses: list[tuple[float, int]] = []
         self._validation: list[tuple[float, int]] = []
         self._counts = np.zeros((plan.classes, plan.classes), np.int64)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.plan.learning_rate)
-        if self.plan.step_epochs is None:
+        plan, parameters = self.plan, self.network.parameters()
+        if plan.weight_decay:
+            optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+                parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay
+            )
+        else:
+            optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate)
+        if plan.warmup_steps is not None:
+            rate = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warm_cosine, plan.warmup_steps, self.total))
+            return [optimizer], [{"scheduler": rate, "interval": "step"}]
+        if plan.step_epochs is None:
             return optimizer
-        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, self.plan.step_epochs, self.plan.gamma)]
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, plan.step_epochs, plan.gamma)]
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        # Flattened to (items, classes): the two-dimensional form has no deterministic kernel on CUDA.
-        flat = logits.movedim(1, -1).reshape(-1, self.plan.classes)
-        weights = None if self.plan.weights is None else flat.new_tensor(self.plan.weights)
-        return torch.nn.functional.cross_entropy(flat, target.reshape(-1).long(), weights, ignore_index=metrics.IGNORE)
+        return self._loss(logits, target)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(mixed(self.plan.seed, "step", self.global_step))
@@ -198,6 +224,26 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
         self._losses.append((float(value.detach()), len(batch[0])))
         self.progress(self.global_step + 1, self.total, f"{self.plan.name} loss {self._losses[-1][0]:.3f}")
         return value
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.plan.average is None:
+            return
+        decay = min(self.plan.average, self.global_step / (9 + self.global_step))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if name in self.average and value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - decay)
+                else:
+                    self.average[name] = value.clone()
+
+    def on_validation_start(self) -> None:
+        if self.average:
+            self._own = {name: value.clone() for name, value in self.network.state_dict().items()}
+            self.network.load_state_dict(self.average)
+
+    def on_validation_end(self) -> None:
+        if self.average:
+            self.network.load_state_dict(self._own)
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
         logits = self.network(batch[0])
@@ -214,7 +260,8 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
             row |= {"validation/loss": _weighted(self._validation), self._judge: score}
         # Of equal scores the later epoch is taken: it has seen more, and its probabilities are the better ones.
         if not self._validation or not self.best or (score or 0.0) >= (self.rows[self.chosen][self._judge] or 0.0):
-            self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+            kept = self.average or self.network.state_dict()
+            self.best = {key: value.detach().cpu().clone() for key, value in kept.items()}
             self.chosen = len(self.rows)
         self.rows.append(row)
         self._losses, self._validation = [], []
@@ -226,11 +273,14 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
         return {"epochs": len(self.rows), "steps": steps, "chosen_epoch": self.chosen, "chosen_by": by, **row}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["repset"] = {"rows": self.rows, "best": self.best, "chosen": self.chosen}
+        checkpoint["repset"] = {
+            "rows": self.rows, "best": self.best, "chosen": self.chosen, "average": self.average
+        }  # fmt: skip
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kept = checkpoint["repset"]
         self.rows, self.best, self.chosen = kept["rows"], kept["best"], kept["chosen"]
+        self.average = {name: value.to(self.device) for name, value in kept["average"].items()}
 
 
 class _Checkpoints(Checkpoint):  # type: ignore[misc]
@@ -246,10 +296,14 @@ class _Checkpoints(Checkpoint):  # type: ignore[misc]
 
 
 class _Shuffle(Sampler[tuple[int, int]]):
-    """(epoch, item) keys in an order that only seed and epoch decide; Lightning calls `set_epoch`."""
+    """(epoch, item) keys in an order that only seed and epoch decide; Lightning calls `set_epoch`.
 
-    def __init__(self, length: int, seed: int) -> None:
+    With `draw` items are drawn with replacement, each as often as its weight says.
+    """
+
+    def __init__(self, length: int, seed: int, draw: Sequence[float] | None = None) -> None:
         self._length, self._seed, self._epoch = length, seed, 0
+        self._p = None if draw is None else np.asarray(draw, np.float64) / np.sum(draw)
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
@@ -258,7 +312,9 @@ class _Shuffle(Sampler[tuple[int, int]]):
         return self._length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng(mixed(self._seed, "order", self._epoch)).permutation(self._length)
+        rng = np.random.default_rng(mixed(self._seed, "order", self._epoch))
+        length = self._length
+        order = rng.permutation(length) if self._p is None else rng.choice(length, length, p=self._p)
         return iter([(self._epoch, int(item)) for item in order])
 
 
@@ -303,6 +359,13 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def warm_cosine(warmup: int, total: int, step: int) -> float:
+    """Factor of the learning rate at a step counted from 0: up to 1 in `warmup` steps, then a cosine down to 0."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 def _weighted(values: list[tuple[float, int]]) -> float:

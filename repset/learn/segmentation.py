@@ -1,9 +1,11 @@
-"""Which muscle works where in an image: a U-Net from segmentation-models-pytorch over four classes.
+"""Which muscle works where in an image: a network from segmentation-models-pytorch over four classes.
 
 Masks say which muscles are *expected* to move the load in this exercise and phase; no activation was measured.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from repset.errors import ConfigError, DataError, RepsetError
 from repset.learn import Confusion, Evaluation, Progress, metrics, silent
 from repset.learn import fit as training
-from repset.learn.augment import Augmentation
+from repset.learn.augment import Augmentation, twins
 from repset.learn.card import Card, data_kind, load_card, load_into, save_model, table_facts
 from repset.learn.data import (
     BACKGROUND,
@@ -28,6 +30,7 @@ from repset.learn.data import (
     load_items,
     read_masked_images,
 )
+from repset.learn.segmentation_scores import Tally
 from repset.params import SegmentationTrain, TrainParams
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
@@ -40,6 +43,8 @@ CLASSES = (BACKGROUND, "biceps", "triceps", "calf")
 Probability = npt.NDArray[np.float32]
 
 _BATCH = 16
+_SHAPE = ("architecture", "encoder", "encoder_depth", "decoder_channels", "size_px")
+_USUAL_CHANNELS = (256, 128, 64, 32, 16)  # smp's own for a U-Net of five levels
 
 
 class MuscleNet(torch.nn.Module):
@@ -51,9 +56,9 @@ class MuscleNet(torch.nn.Module):
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def __init__(self, encoder: str, encoder_weights: str | None, classes: int) -> None:
+    def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
-        self.unet = smp.Unet(encoder, encoder_weights=encoder_weights, classes=classes)
+        self.unet = network
         for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -62,15 +67,29 @@ class MuscleNet(torch.nn.Module):
         return logits
 
 
-def build(encoder: str, encoder_weights: str | None, classes: int = len(CLASSES)) -> MuscleNet:
+def build(shape: Mapping[str, Any], encoder_weights: str | None = None, classes: int = len(CLASSES)) -> MuscleNet:
     """The network, freshly drawn from torch's generator.
 
-    Raises: ConfigError for an unknown encoder; RepsetError if published weights were asked for and cannot be had.
+    Args:
+        shape: `architecture`, `encoder`, `encoder_depth` and `decoder_channels` as in the params.
+    Raises: ConfigError for an unknown architecture or encoder, or a decoder that does not fit; RepsetError if published
+        weights were asked for and cannot be had.
     """
+    name, encoder, channels = shape["architecture"], shape["encoder"], shape["decoder_channels"]
+    if name.lower() not in (known := smp.MODEL_ARCHITECTURES_MAPPING):
+        raise ConfigError(f"architecture: expected one of {', '.join(known)}, found {name!r}.")
     if encoder not in smp.encoders.get_encoder_names():
         raise ConfigError(f"encoder: expected one that segmentation-models-pytorch knows, found {encoder!r}.")
+    options = {"encoder_depth": shape["encoder_depth"]} | ({} if channels is None else {"decoder_channels": channels})
+    if channels is None and shape["encoder_depth"] != 5:
+        options["decoder_channels"] = _USUAL_CHANNELS[-shape["encoder_depth"] :]
     try:
-        return MuscleNet(encoder, encoder_weights, classes)
+        return MuscleNet(smp.create_model(name, encoder, encoder_weights, classes=classes, **options))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"architecture {name} with {encoder}: {str(error).splitlines()[0].rstrip('.')}. "
+            "Set encoder_depth: 5 and decoder_channels: null, or another architecture."
+        ) from error
     except Exception as error:
         if encoder_weights is None:
             raise
@@ -104,21 +123,25 @@ def fit(
             named, "images with labels in the fold train", "none", "Check class_map, the split and repset curate"
         )
     where = training.prepare(params.seed, device)
-    network = build(own.encoder, own.encoder_weights)
-    learned, conflicts = load_items(project, folds["train"], CLASSES, own.size_px, Augmentation(own), progress)
+    shape = {key: value for key, value in own.model_dump(mode="json").items() if key in _SHAPE}
+    network = build(shape, own.encoder_weights)
+    augment = Augmentation(own, CLASSES)
+    learned, conflicts = load_items(project, folds["train"], CLASSES, own.size_px, augment, progress)
     chosen, _ = load_items(project, folds["validation"], CLASSES, own.size_px, None, progress)
     data = {
         source: table_facts(path, {f: sum(i.source == source for i in folds[f]) for f in folds})
         for source, path in tables.items()
     }
-    plan = _plan(own, params.seed, {"params": own.model_dump(), "data": data})
+    plan = _plan(own, params.seed, {"params": own.model_dump(mode="json"), "data": data})
+    if own.class_aware:
+        plan = replace(plan, draw=class_aware([set(item.masks) for item in folds["train"]]))
     outcome = training.train(network, learned, chosen, plan, where, project.cache / "fit", out / "history", progress)
     card = Card(
         model=MODEL,
-        architecture={"network": "smp.Unet", "encoder": own.encoder, "size_px": own.size_px},
+        architecture=shape,
         classes=CLASSES,
         skeleton=None,
-        params=own.model_dump(),
+        params=own.model_dump(mode="json"),
         seed=params.seed,
         data=data,
         data_kind=data_kind(project, list(tables)),
@@ -131,8 +154,17 @@ def _plan(own: SegmentationTrain, seed: int, inputs: Any) -> training.Plan:
     return training.Plan(
         name=MODEL, inputs=inputs, seed=seed, classes=len(CLASSES), score="miou", batch=own.batch, epochs=own.epochs,
         max_steps=own.max_steps, learning_rate=own.learning_rate, step_epochs=own.step_epochs, gamma=own.gamma,
-        weights=(own.background_weight, *(1.0 for _ in CLASSES[1:])),
+        weights=(own.background_weight, *(1.0 for _ in CLASSES[1:])), loss=own.loss, weight_decay=own.weight_decay,
+        warmup_steps=own.warmup_steps, average=own.average,
     )  # fmt: skip
+
+
+def class_aware(labels: Sequence[set[str]]) -> tuple[float, ...]:
+    """How often to draw each item, given its classes: as often as its rarest class needs to be seen as often as the
+    others. Items without any class make one share of their own."""
+    kinds = [names or {BACKGROUND} for names in labels]
+    counts = Counter(name for names in kinds for name in names)
+    return tuple(max(1 / counts[name] for name in names) for names in kinds)
 
 
 class Segmenter:
@@ -142,29 +174,41 @@ class Segmenter:
         self.card = load_card(folder, MODEL, CLASSES)
         self._device = training.prepare(self.card.seed, device)
         self._size_px = int(self.card.architecture["size_px"])
-        network = build(self.card.architecture["encoder"], None)
+        self._mirror = bool(self.card.params["mirror_views"])
+        self._twins = twins(self.card.classes)
+        network = build(self.card.architecture)
         load_into(network, folder, self.card)
         self._network = network.to(self._device).eval()
 
     def label(self, images: Sequence[Image]) -> Iterator[tuple[Labels, Probability]]:
         """For each BGR image its (H, W) class indices and the (H, W) probability 0..1 of the named class.
 
-        The network looks at the image fitted into its square; its answer is scaled back to the image's own pixels.
-        The probability is the network's own and not calibrated.
+        The network looks at the image fitted into its square (and at its mirror image, where the params say so, of
+        which the mean is taken); its answer is scaled back to the image's own pixels. The probability is the network's
+        own and not calibrated.
         """
+        for views in self.views(images, 2 if self._mirror else 1):
+            p, labels = views.mean(0).max(0)
+            yield labels.to(torch.uint8).numpy(), p.numpy()
+
+    def views(self, images: Sequence[Image], count: int = 2) -> Iterator[torch.Tensor]:
+        """For each image (count, C, H, W) probabilities: of the image itself and, with two, of its mirror image turned
+        back. How far they differ says how unsure the network is."""
         for first in range(0, len(images), _BATCH):
             batch = images[first : first + _BATCH]
             squares = [Square(self._size_px, image.shape[0], image.shape[1]) for image in batch]
             fitted = np.stack([square.image(image)[..., ::-1] for square, image in zip(squares, batch, strict=True)])
             with torch.inference_mode():
-                logits = self._network(torch.from_numpy(fitted.transpose(0, 3, 1, 2).copy()).to(self._device)).cpu()
-                for square, one in zip(squares, logits, strict=True):
+                pixels = torch.from_numpy(fitted.transpose(0, 3, 1, 2).copy()).to(self._device)
+                logits = [self._network(pixels).cpu()]
+                if count > 1:
+                    logits.append(self._network(pixels.flip(-1)).cpu().flip(-1)[:, self._twins])
+                for square, *one in zip(squares, *logits, strict=True):
                     rows, columns = square.fitted
                     full = torch.nn.functional.interpolate(
-                        one[None, :, :rows, :columns], (square.height, square.width), mode="bilinear"
-                    )[0]
-                    p, labels = full.softmax(0).max(0)
-                    yield labels.to(torch.uint8).numpy(), p.numpy()
+                        torch.stack(one)[..., :rows, :columns], (square.height, square.width), mode="bilinear"
+                    )
+                    yield full.softmax(1)
 
 
 def evaluate(
@@ -175,7 +219,7 @@ def evaluate(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Evaluation:
-    """IoU, Dice and pixel accuracy over all pixels of the fold, at the images' own size.
+    """IoU, Dice, boundary F1, pixel accuracy and calibration over the fold, at the images' own size, with intervals.
 
     See `repset.learn.Model.evaluate`. An image counts if all its labels are gold or corrected gold. Scores are on the
     corrected truth; `miou_on_original_truth` is on the dataset's own masks.
@@ -186,17 +230,15 @@ def evaluate(
         named = ", ".join(str(path) for path in tables.values())
         raise DataError(named, f"gold labels in the fold {fold}", "none", "Check the split and repset curate")
     model = Segmenter(folder, device)
-    corrected = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    original = corrected.copy()
-    by_source = {source: corrected.copy() for source in tables}
-    for done, (item, image, labels, _) in enumerate(_labelled(MediaReader(project), gold, model)):
+    tally, by_source = Tally(CLASSES), {source: Tally(CLASSES) for source in tables}
+    original = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    for done, (item, image, labels, p) in enumerate(_labelled(MediaReader(project), gold, model)):
         truth, before = (
             index_mask(masks, CLASSES, image.shape[0], image.shape[1], item.sample_id)[0]
             for masks in (item.masks, item.originals)
         )
-        counts = metrics.confusion(truth, labels, len(CLASSES))
-        corrected += counts
-        by_source[item.source] += counts
+        for counts in (tally, by_source[item.source]):
+            counts.add(f"{item.source} {item.group}", truth, labels, p)
         original += metrics.confusion(before, labels, len(CLASSES))
         progress(done + 1, len(gold), "scoring images")
     scores = {
@@ -204,12 +246,12 @@ def evaluate(
         "samples": len({item.sample_id for item in gold}),
         "images_left_out_not_gold": len(items) - len(gold),
         "images_with_corrections": sum("gold_corrected" in item.tiers for item in gold),
-        **metrics.segmentation_scores(corrected, CLASSES),
+        **tally.scores(),
         "miou_on_original_truth": metrics.mean_present(metrics.iou(original)),
     }
     if len(tables) > 1:
-        scores["by_source"] = {s: metrics.segmentation_scores(counts, CLASSES) for s, counts in by_source.items()}
-    return Evaluation(scores, {"confusion": Confusion(CLASSES, corrected, "pixels")})
+        scores["by_source"] = {source: counts.scores() for source, counts in by_source.items()}
+    return Evaluation(scores, {"confusion": Confusion(CLASSES, tally.total, "pixels")})
 
 
 def propose(
@@ -222,37 +264,47 @@ def propose(
 ) -> list[dict[str, Any]]:
     """One proposal for each muscle seen in an image, and one `background` row for each image looked at.
 
-    See `repset.learn.Model.propose`. The score is the mean probability over the mask's pixels (background row: over
-    all pixels that are background), not calibrated.
+    See `repset.learn.Model.propose`. The score says how far the image and its mirror image agree: of a muscle the
+    overlap of its two probability maps, 0..1 (a soft IoU, so that it speaks of the same thing as the mask's error);
+    of the background, 1 minus the highest probability of any muscle. It is not calibrated.
     """
     if task != TASK:
         raise RepsetError(f"{task}: the model {MODEL} proposes {TASK} only.")
     model = Segmenter(folder, device)
-    images = _stored_images(project, source)
+    images, reader = _stored_images(project, source), MediaReader(project)
     rows: list[dict[str, Any]] = []
-    for done, (item, _, labels, p) in enumerate(_labelled(MediaReader(project), images, model)):
-        rows += _proposals(item, labels, p, model.card)
-        progress(done + 1, len(images), "proposing masks")
+    for first in range(0, len(images), _BATCH):
+        batch = images[first : first + _BATCH]
+        for item, views in zip(batch, model.views([reader.image(item) for item in batch]), strict=True):
+            rows += _proposals(item, views, model.card)
+            progress(first + len(batch), len(images), "proposing masks")
     return rows
 
 
-def _proposals(item: MaskedImage, labels: Labels, p: Probability, card: Card) -> Iterator[dict[str, Any]]:
+def _proposals(item: MaskedImage, views: torch.Tensor, card: Card) -> Iterator[dict[str, Any]]:
+    mean = views.mean(0)
+    labels = mean.argmax(0)
     for index, label in enumerate(card.classes):
-        mask = labels == index
+        mask = (labels == index).numpy()
         if not mask.any() and label != BACKGROUND:
             continue
-        blob = None if label == BACKGROUND else encode_png(mask.astype(np.uint8) * 255)
+        blob = None if label == BACKGROUND else encode_png(np.uint8(255) * mask)
         yield {
             "sample_id": item.sample_id,
             "task": TASK,
             "target": canonical_json({"class": label, "person": 0, "variant": item.variant}),
             "value": None,
             "blob": blob,
-            "score": round(float(p[mask].mean(dtype=np.float64)), 6) if mask.any() else 0.0,
+            "score": round(1 - float(mean[1:].max()) if label == BACKGROUND else agreement(views[:, index]), 6),
             "origin": "model",
             "origin_hash": card.weights_sha256,
             "value_hash": sha256_bytes(blob or b""),
         }
+
+
+def agreement(maps: torch.Tensor) -> float:
+    """(V, H, W) probabilities of one class in V views → Σ lowest / Σ highest, 0..1."""
+    return float(maps.min(0).values.sum(dtype=torch.float64) / maps.max(0).values.sum(dtype=torch.float64))
 
 
 def _stored_images(project: Project, source: str) -> list[MaskedImage]:
