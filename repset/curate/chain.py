@@ -7,6 +7,7 @@ from repset.curate.decision import LEDGER_TASKS, Decision
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
+from repset.curate.pose_labels import pose_rows
 from repset.curate.slots import Row, Slot
 from repset.curate.targets import BACKGROUND
 from repset.errors import DataError
@@ -74,8 +75,8 @@ def _fold(project: Project, source: str, sample_id: str) -> Row | None:
 
 
 def _task(project: Project, task: str, source: str, sample_id: str, decisions: list[Decision]) -> TaskChain:
-    if task not in TASKS:  # poses have no curated table: only what people said
-        slots, report = merge_slots([], decisions, task)
+    if task not in TASKS:  # poses have no curated table: only frames in which somebody said something
+        slots, report = merge_slots(pose_rows(project, source, decisions), decisions, task)
         return TaskChain(task, slots, report.status, _aside(decisions, report.status), [])
     gathered = gather(project, task, source, automatic=True)
     mine = [row for row in gathered.rows if row["sample_id"] == sample_id]

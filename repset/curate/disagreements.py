@@ -9,6 +9,7 @@ from repset.curate.decision import Decision
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge
+from repset.curate.pose_labels import pose_rows
 from repset.project import TASKS, Project
 
 
@@ -42,7 +43,7 @@ def disagreements(project: Project) -> tuple[list[Conflict], list[Stale]]:
     conflicts, stale = [], []
     for (source, task), decisions in sorted(groups.items()):
         known = task in TASKS and (project.index(source) / "samples.parquet").is_file()
-        rows = gather(project, task, source, automatic=True).rows if known else []
+        rows = gather(project, task, source, automatic=True).rows if known else pose_rows(project, source, decisions)
         report = merge(rows, decisions, task)[1]
         conflicts += [Conflict(task, one["said"], one["holds"]) for one in report.conflicts]
         stale += [Stale(task, {k: v for k, v in one.items() if k != "now"}, one["now"]) for one in report.stale]

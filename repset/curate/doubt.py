@@ -7,6 +7,7 @@ here in one place.
 
 import json
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,26 @@ class Known:
     findings: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
+class Beside:
+    """The slots of one sample and task, of which those near another one are found quickly."""
+
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        every = list(slots)
+        self._whole = [slot for slot in every if slot.interval is None]
+        timed = [(slot.interval, number, slot) for number, slot in enumerate(every) if slot.interval is not None]
+        timed.sort(key=lambda one: one[:2])
+        self._timed = [slot for _, _, slot in timed]
+        self._starts = [interval[0] for interval, _, _ in timed]
+        self._longest = max((interval[1] - interval[0] for interval, _, _ in timed), default=0.0)
+
+    def near(self, slot: Slot) -> list[Slot]:
+        """Slots that can overlap with this one."""
+        if slot.interval is None:
+            return [*self._whole, *self._timed]
+        first = bisect_left(self._starts, slot.interval[0] - self._longest)
+        return [*self._whole, *self._timed[first : bisect_left(self._starts, slot.interval[1])]]
+
+
 def read_known(project: Project, source: str) -> Known:
     """Scores, measured values and findings; what is not there yet is left empty."""
     known = Known()
@@ -109,7 +130,7 @@ def chance_beyond(margin: float) -> float:
 
 def doubts_of(
     slot: Slot,
-    beside: Sequence[Slot],
+    beside: Beside | Sequence[Slot],
     task: str,
     known: Known,
     contested: set[str],
@@ -140,7 +161,7 @@ def doubts_of(
         found += _unheld(slot, known)
     else:
         found += _uncertain(holding, task, known)
-        found += _opposed(slot, holding, beside, known)
+        found += _opposed(slot, holding, beside.near(slot) if isinstance(beside, Beside) else beside, known)
     if found:
         found += [Doubt(FINDING, sentence) for sentence in known.findings.get((slot.key.sample_id, task), ())[:1]]
     return found

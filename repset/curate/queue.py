@@ -19,7 +19,7 @@ from typing import Any
 
 from repset.curate.build import class_of
 from repset.curate.decision import Decision
-from repset.curate.doubt import Doubt, doubts_of, read_known
+from repset.curate.doubt import Beside, Doubt, doubts_of, read_known
 from repset.curate.gather import Gathered, gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
@@ -139,8 +139,9 @@ def build_queue(
                 by_sample[slot.key.sample_id].append(slot)
                 if slot.row is not None:
                     holding[task][_kind(slot.row, gathered.samples)] += 1
+            beside = {sample_id: Beside(mine_of) for sample_id, mine_of in by_sample.items()}
             for slot in slots:
-                doubts = doubts_of(slot, by_sample[slot.key.sample_id], task, known, contested, probed)
+                doubts = doubts_of(slot, beside[slot.key.sample_id], task, known, contested, probed)
                 if doubts and slot.key.sample_id in gathered.samples:
                     found.append(_wanted(slot, task, source, gathered, folds, doubts))
     seconds = seconds_per_task(decisions)

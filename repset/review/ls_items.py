@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from repset.curate.decision import Decision
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
+from repset.curate.pose_labels import pose_label
+from repset.curate.pose_labels import pose_value as pose_value  # what shows poses imports it from here
 from repset.curate.queue import build_queue
 from repset.curate.slots import PROPOSED, Row, Slot
 from repset.curate.targets import BACKGROUND, as_dict, interval_of
 from repset.errors import DataError, RepsetError
 from repset.exercises import NAMES, NONE
-from repset.landmarks import SKELETONS, JointState
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
 from repset.review import media
@@ -29,8 +28,6 @@ from repset.video import FrameStore
 
 KINDS = ("image", "frame", "clip")
 """Photos of a source, single frames of its clips, or its clips."""
-
-_STATES = {JointState.LABELLED: "labelled", JointState.OCCLUDED: "occluded", JointState.OUTSIDE: "outside"}
 
 
 @dataclass(frozen=True)
@@ -278,11 +275,11 @@ class _Builder:
             )
 
     def _pose(self, sample_id: str, variant: str, frame: int) -> Iterable[Shown]:
-        said = _said(self.decisions, sample_id, variant, frame)
-        for row in self.poses.get((sample_id, frame), ()):
+        rows, sample = self.poses.get((sample_id, frame), ()), self.samples[sample_id]
+        said = _said(self.decisions, sample_id, variant, frame, [pose_label(row, sample, variant) for row in rows])
+        for row in rows:
             person = int(row["person"] or 0)
             target = {"frame": frame, "person": person, "variant": variant}
-            sample = self.samples[sample_id]
             value, origin = pose_value(row, int(sample["width"]), int(sample["height"])), str(row["origin"])
             decision = said.pop(person, None)
             if decision is not None:
@@ -317,30 +314,19 @@ def _in_time(one: Shown) -> tuple[Any, ...]:
     return one.task, interval_of(one.target) or (-1.0, -1.0), one.region
 
 
-def _said(decisions: Sequence[Decision], sample_id: str, variant: str, frame: int) -> dict[int, Decision]:
-    """Person → the last word on their joints in one picture."""
+def _said(
+    decisions: Sequence[Decision], sample_id: str, variant: str, frame: int, there: Sequence[Row]
+) -> dict[int, Decision]:
+    """Person → the last word on their joints in one picture that still holds.
+
+    Args:
+        there: the joints that are shown without it, to tell accepts of others that lay elsewhere.
+    """
     mine = [d for d in decisions if d.task == "pose" and d.sample_id == sample_id]
     mine = [d for d in mine if d.target["frame"] == frame and (d.target.get("variant") or "") == variant]
-    found = {}
-    for slot in merge_slots([], mine, "pose")[0]:
-        if slot.decisions:
-            found[slot.key.person] = slot.decisions[-1]
-    return found
-
-
-def pose_value(row: Row, width: int, height: int) -> dict[str, Any]:
-    """A row of table `poses` as the ledger's value; a joint without a position is absent.
-
-    A joint beyond the picture's edge counts as outside, whatever its row says: nobody can see it there.
-    """
-    joints = {}
-    for name, x, y, state in zip(
-        SKELETONS[row["skeleton"]].joints, row["x_px"], row["y_px"], row["state"], strict=True
-    ):
-        if state in _STATES and np.isfinite(x) and np.isfinite(y):
-            inside = 0 <= x <= width and 0 <= y <= height
-            joints[name] = [float(x), float(y), _STATES[state] if inside else "outside"]
-    return {"skeleton": row["skeleton"], "joints": joints}
+    if not mine:
+        return {}
+    return {slot.key.person: slot.decisions[-1] for slot in merge_slots(there, mine, "pose")[0] if slot.decisions}
 
 
 def _frames(interval: tuple[float, float] | None, sample: Row) -> list[int]:
