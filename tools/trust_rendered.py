@@ -54,12 +54,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is true of a clip: joints in the image (T, 33, 2) pixels, the signal's turn of each repetition in degrees
-    in space and the frame of the track in which it lies."""
+    """What is true of a clip: joints (T, 33, 2) in pixels of the image and (T, 33, 3) in metres, the signal's turn of
+    each repetition in degrees in space and the frame of the track in which it lies."""
 
     plan: Plan
     azimuth_deg: float
     xy_px: npt.NDArray[np.float32]
+    xyz_m: npt.NDArray[np.float32]
     turns: tuple[int, ...]
     turn_deg: tuple[float, ...]
     track: PoseTrack
@@ -111,11 +112,14 @@ def draw(plan: Plan) -> Drawn:
     view = fit_camera(points, azimuth, rng.uniform(2, 14), rng.uniform(38, 54), SIZE, rng.uniform(0.06, 0.14))
     make = partial(_render, motion, course, solved, who, view, int(rng.integers(2**31)))
     track = cached_track("rendered 1", repr(plan), make)
-    xy = np.asarray(view.project(solved.joints("blazepose_33"))[0], np.float32)[::EVERY]
+    xyz = np.asarray(solved.joints("blazepose_33"), np.float32)
+    xy = np.asarray(view.project(xyz)[0], np.float32)[::EVERY]
     signal = signal_deg(solved, motion.signal)
     pick = np.argmin if motion.effort == "min" else np.argmax
     turns = tuple(rep.start + int(pick(signal[rep.start : rep.end])) for rep in course.reps)
-    return Drawn(plan, azimuth, xy, tuple(t // EVERY for t in turns), tuple(float(signal[t]) for t in turns), track)
+    return Drawn(
+        plan, azimuth, xy, xyz[::EVERY], tuple(t // EVERY for t in turns), tuple(float(signal[t]) for t in turns), track
+    )
 
 
 def _render(
