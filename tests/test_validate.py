@@ -208,6 +208,7 @@ def test_only_answers_are_taken(desk: Desk) -> None:
     for asked, said in (
         ({"id": "x"}, "expected a frame or clip of this page, found another. Reload the page."),
         ({"id": clip.id, "reps": -1}, "expected a number of repetitions up to 999, found -1. Correct it."),
+        ({"id": clip.id, "reps": 3, "does": "x"}, "expected an exercise of the list, found 'x'. Choose one."),
         ({"id": clip.id, "reps": True}, "expected a number of repetitions up to 999, found True. Correct it."),
         ({"id": frame.id, "joints": {"nose": [1, 1]}}, "expected joints of this frame, found others. Reload the page."),
         ({"id": frame.id, "joints": {"left_hip": [9999, 1]}},
@@ -362,7 +363,8 @@ def test_the_command_reports_on_answers_and_goes_on_where_it_was(camera: Path, m
     answers = Answers(out / "answers.jsonl")
     for one in picks(camera / "labels"):
         if one.kind == "clip":
-            answers.append(one, {"reps": one.counted + (one.sample_id == "cam/b.mp4"), "seconds": 9.0}, "anna")
+            does = "lunge" if one.sample_id == "cam/b.mp4" else one.exercise
+            answers.append(one, {"reps": one.counted + (does == "lunge"), "does": does, "seconds": 9.0}, "anna")
         else:
             joints = {name: list(place(name)) for name in one.joints}
             answers.append(one, {"joints": joints, "seconds": 9.0}, "anna")
@@ -372,13 +374,15 @@ def test_the_command_reports_on_answers_and_goes_on_where_it_was(camera: Path, m
     assert "  elbow       front            4.0°    4.0°  6 ×, bias +4.0°" in lines
     assert "repetitions: 2 of 3 clips counted exactly, 3 within one; on average off by 0.3, 0.3 too few" in lines
     assert "  squat: depth, front: too few frames (0)" in lines
+    assert "exercises: 2 of 3 recognised; it was lunge for squat" in lines
     html = (out / "report.html").read_text()
     assert "http" not in html.replace("http-equiv", "")
     assert html.count("<figure>") == 6
     found = json.loads(
         run.invoke(command, [str(camera / "cam"), "--report-only", "--json"], catch_exceptions=False).stdout
     )
-    assert found["counts"][1] == {"media": "cam/b.mp4", "start_s": 0.0, "end_s": 2.9, "you": 2, "labeller": 1}
+    assert found["counts"][1] == {"media": "cam/b.mp4", "start_s": 0.0, "end_s": 2.9, "you": 2, "labeller": 1,
+                                  "exercise": "lunge", "recognised": "squat"}  # fmt: skip
     assert found["visibility"]["visibility"] == 0.0
     assert found == json.loads((out / "report.json").read_text())
 

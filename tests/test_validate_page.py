@@ -60,6 +60,7 @@ def test_clicks_become_joints_in_the_whole_picture_and_a_number_a_count(tmp_path
             page.run("(() => { const e = document.querySelector('#reps'); e.focus(); return 1; })()")
             page.key("3")
             page.wait("document.querySelector('#reps').value === '3'")
+            page.run("(() => { document.querySelector('#does').value = 'squat'; return 1; })()")
             page.key("Enter", text="\r")
             page.wait("!document.querySelector('#end').hidden")
             assert all(url.startswith(server.url) or url.startswith("data:") for url in page.asked)
@@ -72,4 +73,4 @@ def test_clicks_become_joints_in_the_whole_picture_and_a_number_a_count(tmp_path
     assert joints["left_elbow"] is None
     assert joints["left_shoulder"] == pytest.approx([BOX[0] + 30, BOX[1] + 50], abs=0.6)  # a click is a whole pixel
     assert joints["left_wrist"] == pytest.approx([BOX[0] + 100, BOX[1] + 130], abs=0.6)
-    assert desk.answers.latest[clip.id]["reps"] == 3
+    assert (desk.answers.latest[clip.id]["reps"], desk.answers.latest[clip.id]["does"]) == (3, "squat")

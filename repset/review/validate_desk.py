@@ -22,6 +22,7 @@ import numpy as np
 
 from repset.curate.decision import content_id
 from repset.errors import ConfigError, DataError
+from repset.exercises import NAMES, NONE
 from repset.records import atomic_path, canonical_json
 from repset.review.local_page import POLICY, TYPES, LocalServer, PageHandler
 from repset.review.validate_picks import STILL, Pick
@@ -31,6 +32,7 @@ VERSION = 1
 CLIP_PX = 540  # largest height of a clip on the page
 LONGEST_S = 3600.0  # of one answer; more is a page left open
 MOST_REPS = 999
+EXERCISES = (*NAMES, NONE)
 
 Row = dict[str, Any]
 Report = Callable[[int, int, str], None]
@@ -182,9 +184,9 @@ class Desk:
         items = []
         for one in self.picks.values():
             about = {"id": one.id, "kind": one.kind, "sample": one.sample_id, "box": one.box, "joints": one.joints}
-            shown = {"exercise": one.exercise.replace("_", " "), "media": f"media/{media_path(self.out, one).name}"}
+            shown = {"media": f"media/{media_path(self.out, one).name}"}  # nothing that the labeller says
             items.append({**about, **shown, "answer": self.answers.latest.get(one.id)})
-        return {"reviewer": self.reviewer, "items": items}
+        return {"reviewer": self.reviewer, "items": items, "exercises": EXERCISES}
 
     def answer(self, asked: Mapping[str, Any]) -> Row:
         """Write what the page sent. Raises: ConfigError for anything that is no answer; nothing is written then."""
@@ -193,11 +195,12 @@ class Desk:
             raise ConfigError("validate: expected a frame or clip of this page, found another. Reload the page.")
         seconds = asked.get("seconds")
         timed = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= LONGEST_S
-        said = {"seconds": round(float(seconds), 2) if timed and seconds is not None else None}
-        value = (
-            {"reps": _reps(asked.get("reps"))} if one.kind == "clip" else {"joints": _joints(asked.get("joints"), one)}
-        )
-        self.answers.append(one, {**said, **value}, self.reviewer)
+        said: Row = {"seconds": round(float(seconds), 2) if timed and seconds is not None else None}
+        if one.kind == "clip":
+            said |= {"reps": _reps(asked.get("reps")), "does": _exercise(asked.get("does"))}
+        else:
+            said |= {"joints": _joints(asked.get("joints"), one)}
+        self.answers.append(one, said, self.reviewer)
         return {"done": sum(name in self.answers.latest for name in self.picks)}
 
 
@@ -206,6 +209,13 @@ def _reps(value: Any) -> int | None:
     if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_REPS):
         raise ConfigError(f"validate: expected a number of repetitions up to {MOST_REPS}, found {value!r}. Correct it.")
     return value
+
+
+def _exercise(value: Any) -> str | None:
+    """A name; None: not said."""
+    if value is not None and value not in EXERCISES:
+        raise ConfigError(f"validate: expected an exercise of the list, found {value!r}. Choose one.")
+    return None if value is None else str(value)
 
 
 def _joints(value: Any, one: Pick) -> Row:

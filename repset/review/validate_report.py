@@ -81,7 +81,8 @@ def as_json(found: Findings) -> Row:
         "visibility": None if found.threshold is None else _plain(asdict(found.threshold)),
         "counts": [
             {"media": one.pick.sample_id, "start_s": one.pick.start_s, "end_s": one.pick.end_s, "you": one.mine,
-             "labeller": one.pick.counted} for one in found.counts
+             "labeller": one.pick.counted, "exercise": one.does, "recognised": one.pick.exercise}
+            for one in found.counts
         ],
     }  # fmt: skip
 
@@ -99,7 +100,7 @@ def as_text(found: Findings) -> str:
     lines.append("angle error (median, and within which nine in ten lie):")
     lines += [f"  {_word(c.name):11} {_word(c.view):14} {c.median:5.1f}°  {c.p90:5.1f}°  {c.n} ×, bias {c.bias:+.1f}°"
               for c in found.angles if c.n]  # fmt: skip
-    lines.append(counting(found.counts))
+    lines += [counting(found.counts), naming(found.counts)]
     lines.append("rules:")
     lines += [
         f"  {_word(t.rule.exercise)}: {_word(t.rule.rule)}, {_word(t.rule.view)}: {_trusted(t)}" for t in found.rules
@@ -130,6 +131,17 @@ def counting(counts: Sequence[Count]) -> str:
     size = fmean(abs(error) for error in errors)
     return (f"repetitions: {exact} of {len(counts)} clips counted exactly, {near} within one; on average off by "
             f"{size:.1f}, {_lean(fmean(errors))}")  # fmt: skip
+
+
+def naming(counts: Sequence[Count]) -> str:
+    """How often the exercise was recognised, in one sentence."""
+    named = [one for one in counts if one.does is not None]
+    if not named:
+        return "exercises: none was named"
+    right = sum(one.does == one.pick.exercise for one in named)
+    wrong = sorted({f"{_word(str(one.does))} for {_word(one.pick.exercise)}" for one in named
+                    if one.does != one.pick.exercise})  # fmt: skip
+    return f"exercises: {right} of {len(named)} recognised" + (f"; it was {', '.join(wrong)}" if wrong else "")
 
 
 def _lean(bias: float) -> str:
@@ -176,8 +188,8 @@ def page(found: Findings, name: str, out: Path, css: str) -> str:
                 for c in found.angles],
         joints=[[_word(c.name), _word(c.view), str(c.n), _share(c.median), _share(c.p90), str(c.missed)]
                 for c in found.joints],
-        threshold=threshold_words(found)[0].upper() + threshold_words(found)[1:] + ".",
-        counting=counting(found.counts)[0].upper() + counting(found.counts)[1:] + ".",
+        threshold=_sentence(threshold_words(found)),
+        counting=f"{_sentence(counting(found.counts))} {_sentence(naming(found.counts))}",
         counts=[[f"{one.pick.sample_id}, {one.pick.start_s:.0f}–{one.pick.end_s:.0f} s",
                  f"{_word(one.pick.exercise)}, {_word(one.pick.view)}", str(one.mine), str(one.pick.counted),
                  f"{one.error:+d}" if one.error else "0"] for one in found.counts],
@@ -211,6 +223,10 @@ def _rule_row(one: Trust) -> list[str]:
     needed = "–" if one.needed_deg is None else f"{one.needed_deg}°"
     words = [f"{one.rule.tolerance_deg:g}°", f"{needed}, {one.word}" if one.needed_deg is not None else one.word]
     return [name, _word(one.rule.view), str(one.n), _deg(one.p90_deg), *words]
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _word(name: str) -> str:

@@ -134,10 +134,11 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Count:
-    """One clip: complete repetitions as the person and the labeller count them."""
+    """One clip: complete repetitions as the person and the labeller count them, and what the person says is done."""
 
     pick: Pick
     mine: int
+    does: str | None = None
 
     @property
     def error(self) -> int:
@@ -261,5 +262,5 @@ def threshold(frames: Sequence[Seen]) -> Threshold | None:
 
 def counts(picks: Iterable[Pick], answers: Mapping[str, Row]) -> list[Count]:
     """Clips in which the person counted; sorted as they were picked."""
-    return [Count(one, answers[one.id]["reps"]) for one in picks
+    return [Count(one, answers[one.id]["reps"], answers[one.id].get("does")) for one in picks
             if one.kind == "clip" and answers.get(one.id, {}).get("reps") is not None]  # fmt: skip

@@ -88,8 +88,6 @@ function show() {
   const one = current(), clip = one.kind === "clip";
   $("who").textContent = clip ? "watch the clip to its end" : `frame ${at + 1} of ${items.length}`;
   $("sample").textContent = one.sample;
-  $("exercise").textContent = clip ? one.exercise : "";
-  $("exercise").hidden = !clip || one.exercise === "none";
   $("picture").toggleAttribute("hidden", clip);
   $("clip").hidden = !clip;
   $("guide").hidden = clip;
@@ -128,6 +126,7 @@ function open(number) {
   const one = current();
   joints = { ...(one.answer?.joints ?? {}) };
   $("reps").value = one.answer?.reps ?? "";
+  $("does").value = one.answer?.does ?? "";
   const clip = $("clip");
   if (one.kind === "clip") {
     clip.src = one.media;
@@ -167,7 +166,7 @@ async function send(value) {
 
 function next() {
   if ($("next").disabled) return;
-  if (current().kind === "clip") send({ reps: Number($("reps").value) });
+  if (current().kind === "clip") send({ reps: Number($("reps").value), does: $("does").value || null });
   else send({ joints });
 }
 
@@ -231,7 +230,7 @@ $("counting").addEventListener("submit", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("desk").hidden) return;
-  const typing = event.target === $("reps");
+  const typing = event.target === $("reps") || event.target === $("does");
   const keys = { h: hide, u: undo, b: () => open(Math.max(at - 1, 0)), n: () => open((at + 1) % items.length) };
   if (event.key === "Enter" && event.target.tagName !== "BUTTON") {
     event.preventDefault();
@@ -245,6 +244,7 @@ document.addEventListener("keydown", (event) => {
 call("queue").then((queue) => {
   items = queue.items;
   $("reviewer").textContent = queue.reviewer;
+  for (const name of queue.exercises) $("does").append(new Option(word(name), name));
   for (const one of items) if (one.answer) done.add(one.id);
   const first = items.findIndex((one) => !done.has(one.id));
   open(Math.max(first, 0));
