@@ -48,7 +48,8 @@ def world(tmp_path: Path) -> Project:
 
 
 def docs(project: Project, source: str, kind: str) -> dict[str, dict[str, Any]]:
-    return {entry.doc["sample_id"]: entry.doc for entry in Source(project, source).entries(kind)}
+    found = [entry.document() for entry in Source(project, source).entries(kind)]
+    return {doc["sample_id"]: doc for doc in found}
 
 
 def pick(*samples: tuple[str, str], **labels: int | None) -> Picked:

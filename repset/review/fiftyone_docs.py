@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bson import ObjectId
+from bson import ObjectId, encode
 
 from repset.curate.build import official_leaks
 from repset.curate.checks import CODES
@@ -17,7 +17,7 @@ from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
 from repset.review import media
 from repset.review.fiftyone_labels import LOW_IOU, PREDICTED, Disagreement, Label, Said, disagreements
-from repset.review.fiftyone_parts import Doc, base, finding, finite, mask, metadata, plain, told, word
+from repset.review.fiftyone_parts import Doc, base, cut, finding, finite, mask, metadata, told, word
 from repset.review.fiftyone_poses import (
     Joints,
     Track,
@@ -47,10 +47,13 @@ class Entry:
     """One sample of the App.
 
     Attributes:
-        doc: of the sample, `_id` and `digest` among it; frames: makes those of its frames, None for a picture.
+        key, digest: its id in FiftyOne, and a hash of all it shows.
+        document: makes what is stored of the sample, frames: of its frames (None for a picture).
     """
 
-    doc: Doc
+    key: ObjectId
+    digest: str
+    document: Callable[[], Doc]
     frames: Frames | None
 
 
@@ -303,8 +306,17 @@ def _with_id(one: Doc) -> Doc:
 def _sealed(doc: Doc, frames: str, make: Frames | None) -> Entry:
     doc = {key: value for key, value in doc.items() if value is not None}
     doc["_rand"] = int(str(doc["_id"])[:8], 16) / 2**32
-    digest = sha256_bytes(f"{frames}|{plain(doc)}".encode())
-    return Entry({**doc, "digest": digest}, make)
+    digest = sha256_bytes(frames.encode() + encode(doc))
+
+    def whole() -> Doc:
+        cuts = {
+            name: {**doc[name], "detections": [cut(one) for one in doc[name]["detections"]]}
+            for name in ("masks", PREDICTED + "masks")
+            if name in doc
+        }
+        return {**doc, **cuts, "digest": digest}
+
+    return Entry(doc["_id"], digest, whole, make)
 
 
 def _digest_of_frames(people: Mapping[str, _Lazy], angles: Any) -> str:

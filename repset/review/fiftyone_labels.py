@@ -12,7 +12,7 @@ from dataclasses import field as attribute
 from typing import Any
 
 from repset.curate.decision import Decision
-from repset.curate.doubt import Doubt, Known, doubts_of, read_known
+from repset.curate.doubt import Beside, Doubt, Known, doubts_of, read_known
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots, undone_ids
@@ -200,8 +200,9 @@ class Said:
         found = []
         for task in TASKS:
             slots = self.slots(task, sample_id, variant)
+            beside = Beside(slots)
             for slot in slots:
-                found += doubts_of(slot, slots, task, self.known, self._contested, self._probed[task])
+                found += doubts_of(slot, beside, task, self.known, self._contested, self._probed[task])
         return sorted(found, key=lambda one: (-one.chance, one.words))
 
     def stale(self, sample_id: str, variant: str = "") -> int:

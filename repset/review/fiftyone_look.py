@@ -112,7 +112,10 @@ SIDEBAR: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("angles", ("angles", "frames.angles"), False),
     (
         "metadata",
-        ("sample_id", "variant", "id", "digest", "filepath", "metadata", "created_at", "last_modified_at"),
+        (
+            *("sample_id", "variant", "id", "digest", "filepath", "metadata", "created_at", "last_modified_at"),
+            *(f"frames.{name}" for name in ("id", "frame_number", "created_at", "last_modified_at")),
+        ),
         False,
     ),
 )  # fmt: skip

@@ -187,8 +187,8 @@ class Writer:
     def add(self, entry: Entry) -> None:
         """One sample; whole batches go to the database."""
         self.seen += 1
-        self._ids.add(entry.doc["_id"])
-        if self._known.get(entry.doc["_id"], {}).get("digest") != entry.doc["digest"]:
+        self._ids.add(entry.key)
+        if self._known.get(entry.key, {}).get("digest") != entry.digest:
             self._waiting.append(entry)
             self.written += 1
             if len(self._waiting) >= BATCH:
@@ -206,15 +206,15 @@ class Writer:
         return len(gone)
 
     def _flush(self) -> None:
-        from pymongo import InsertOne, ReplaceOne, UpdateOne
+        from pymongo import InsertOne, UpdateOne
 
         from repset.review import fiftyone_look as look
 
         if not self._waiting:
             return
-        docs = [entry.doc for entry in self._waiting]
+        docs = [entry.document() for entry in self._waiting]
         look.declare(self._dataset, docs)
-        writes: list[InsertOne[Any] | ReplaceOne[Any] | UpdateOne] = []
+        writes: list[InsertOne[Any] | UpdateOne] = []
         for doc in docs:
             before = self._known.get(doc["_id"])
             stamp = {"_dataset_id": self._dataset._doc.id, "last_modified_at": self._now}
@@ -239,12 +239,12 @@ class Writer:
         posed = [entry for entry in self._waiting if entry.frames is not None]
         if not posed or self._frames is None:
             return
-        self._frames.delete_many({"_sample_id": {"$in": [entry.doc["_id"] for entry in posed]}})
+        self._frames.delete_many({"_sample_id": {"$in": [entry.key for entry in posed]}})
         stamp = {"_dataset_id": self._dataset._doc.id, "created_at": self._now, "last_modified_at": self._now}
         for entry in posed:
             docs = entry.frames() if entry.frames is not None else []
             look.declare(self._dataset, docs, frames=True)
-            rows = [{**doc, **stamp, "_id": ObjectId(), "_sample_id": entry.doc["_id"]} for doc in docs]
+            rows = [{**doc, **stamp, "_id": ObjectId(), "_sample_id": entry.key} for doc in docs]
             if rows:
                 self._frames.insert_many(rows, ordered=False)
 
