@@ -83,6 +83,13 @@ def test_every_kind_of_change_is_counted_as_what_it_is() -> None:
     assert found.reviewers == {"anna": 2, "bert": 1}
 
 
+def test_a_label_that_was_moved_and_renamed_is_two_changes_by_one_decision() -> None:
+    old, new = verdict("gym/a", 0, 2, "correct"), verdict("gym/a", 0, 3, "incorrect", reviewer="anna")
+    found = compare_tables(FORM, [old], [new])
+    assert [one.what for one in found.changes] == [MOVED, FLIPPED]
+    assert found.reviewers == {"anna": 1}
+
+
 def test_a_mask_is_edited_if_a_pixel_is_and_its_bytes_alone_are_nothing() -> None:
     found = compare_tables(MASKS, OLD_MASKS, NEW_MASKS)
     assert png(0, 4) != png(0, 4, 9)

@@ -67,10 +67,14 @@ def command(source: str | None, minutes: float, tasks: tuple[str, ...], out: Pat
     _summary(queue, show, path)
 
 
+def _minutes(value: float) -> str:
+    return f"{value:.0f} minutes" if value >= 10 else f"{value:.1f} minutes"
+
+
 def _summary(queue: Sequence[Wanted], show: int, path: Path) -> None:
     more = f", {len(queue) - show} more" if len(queue) > show else ""
     groups = len({(one.source, one.group) for one in queue})
-    click.echo(f"{len(queue)} labels of {groups} groups, {queue[-1].minutes:.0f} minutes{more} in {path}")
+    click.echo(f"{len(queue)} labels of {groups} groups, {_minutes(queue[-1].minutes)}{more} in {path}")
     counts = Counter((one.source, one.task) for one in queue)
     for (source, task), count in sorted(counts.items()):
         click.echo(f"  {count} × {task}: {_BENCHES[task].format(source=source)}")

@@ -23,6 +23,7 @@ from repset.curate.targets import (
     key_of,
     mask_iou,
 )
+from repset.records import canonical_json
 
 EDITED, FLIPPED, MOVED, ADDED, REMOVED = "mask edited", "value changed", "boundary moved", "added", "removed"
 TIER = "tier changed"
@@ -88,8 +89,9 @@ class TableDiff:
 
     @property
     def reviewers(self) -> Counter[str]:
-        """Who stands behind the labels that changed."""
-        return Counter(one.reviewer for one in self.changes if one.reviewer is not None)
+        """Reviewer → labels that changed by their word; one that was moved and renamed is one."""
+        labels = {(one.reviewer, one.sample_id, canonical_json(dict(one.target))) for one in self.changes}
+        return Counter(reviewer for reviewer, _, _ in labels if reviewer is not None)
 
 
 @dataclass

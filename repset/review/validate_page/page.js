@@ -222,7 +222,7 @@ $("hide").addEventListener("click", hide);
 $("undo").addEventListener("click", undo);
 $("next").addEventListener("click", next);
 $("finish").addEventListener("click", finish);
-$("unclear").addEventListener("click", () => send({ reps: null }));
+$("unclear").addEventListener("click", () => send({ reps: null, does: $("does").value || null }));
 $("reps").addEventListener("input", show);
 $("counting").addEventListener("submit", (event) => {
   event.preventDefault();
