@@ -3,6 +3,11 @@
 Library code raises these; only `repset.cli` prints them (one line, no traceback).
 """
 
+import re
+
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal would obey rather than show, and what breaks or turns a line."""
+
 
 class RepsetError(Exception):
     """Base of every error that is the input's fault or the environment's, not the program's."""
@@ -21,7 +26,8 @@ class DataError(RepsetError):
 
     def __init__(self, where: object, expected: str, found: str, todo: str) -> None:
         self.where, self.expected, self.found, self.todo = str(where), expected, found, todo
-        super().__init__(f"{where}: expected {expected}, found {found}. {todo}.")
+        sentence = f"{where}: expected {expected}, found {found}. {todo}."  # of words that others may have written
+        super().__init__(_HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), sentence))
 
 
 class ShapeError(RepsetError):

@@ -5,6 +5,7 @@ lie beside the image. Positions are fractions of the image. An image without a l
 has it; its count is noted.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from repset.errors import DataError, ShapeError
 from repset.params import SourceSpec
@@ -30,9 +30,10 @@ from repset.sources.imports import (
     label_of,
     split_of,
 )
+from repset.sources.untrusted import read_yaml_bytes
 
+_NUMBER = re.compile("[0-9]{1,9}")
 DATA = ("data.yaml", "dataset.yaml", "data.yml")
-_DATA_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,14 @@ def _nothing(size: tuple[int, int]) -> Iterator[MaskObject | PoseObject]:
 def _data(content: bytes, where: str, pose: bool) -> _Data:
     expected = "a data.yaml with names (and kpt_shape for poses)"
     try:
-        data = yaml.safe_load(content.decode("utf-8-sig")) if len(content) <= _DATA_BYTES else None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        data = read_yaml_bytes(content)
+    except ValueError as error:
         raise DataError(where, expected, " ".join(str(error).split())[:120].rstrip("."), FIX) from error
     data = data if isinstance(data, dict) else {}
     listed: Any = data.get("names")
     if isinstance(listed, list):
         listed = dict(enumerate(listed))
-    if not isinstance(listed, dict) or not all(str(key).isdigit() for key in listed):
+    if not isinstance(listed, dict) or not all(_NUMBER.fullmatch(str(key)) for key in listed):
         raise DataError(where, expected, "no names", FIX)
     classes = {int(key): str(name) for key, name in listed.items()}
     if not pose:

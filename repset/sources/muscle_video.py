@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any, TypeGuard
 
 from repset.errors import DataError
 from repset.exercises import MUSCLE_GROUPS, canonical, default_muscles
@@ -37,6 +38,8 @@ SPLITS = {
 _SPLIT = re.compile(r"(train|val[_-]?unseen|val[_-]?seen|test[_-]?unseen|test[_-]?seen)", re.IGNORECASE)
 _PICKLES = (".pkl", ".pickle")
 _UCF_GROUP = re.compile(r"^v_(\w+_g\d+)_c\d+$")
+_MOST_ROWS = 1_000_000  # of a list; a pickle can name one thing again and again for two bytes
+_MOST_GROUPS = 100  # of a row
 _FIX = "Take the files as the authors hand them out"
 
 
@@ -155,15 +158,20 @@ def _read_pairs(tree: Tree, names: list[str]) -> dict[str, _Pair]:
     return pairs
 
 
+def _is_list(content: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(content, list | tuple) and 0 < len(content) <= _MOST_ROWS
+
+
 def _is_paths(content: object) -> bool:
-    return isinstance(content, list | tuple) and bool(content) and all(isinstance(row, str) for row in content)
+    return _is_list(content) and all(isinstance(row, str) for row in content)
 
 
 def _is_labels(content: object) -> bool:
     def numbers(row: object) -> bool:
-        return isinstance(row, int) or (isinstance(row, list | tuple) and all(isinstance(one, int) for one in row))
+        few = isinstance(row, list | tuple) and len(row) <= _MOST_GROUPS
+        return isinstance(row, int) or (few and all(isinstance(one, int) for one in row))
 
-    return isinstance(content, list | tuple) and bool(content) and all(numbers(row) for row in content)
+    return _is_list(content) and all(numbers(row) for row in content)
 
 
 def _add_pair(

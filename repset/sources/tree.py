@@ -4,13 +4,12 @@ Nothing is extracted. A hostile archive is refused before its content is used: n
 devices, and limits on the number of files, their size and their compression.
 """
 
+import copy
 import gzip
 import os
-import re
 import stat
 import struct
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -18,10 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, cast
 
 from repset.errors import DataError
 from repset.sources.gunzip import GunzipStream
+from repset.sources.member_names import Names, check_name, unsafe
+from repset.sources.tar_headers import MemberInfo, RefusedError
 
 Wanted = Callable[[str], bool]
 """Says by its name whether a file is to be read."""
@@ -50,8 +51,6 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadG
            UnicodeError, ValueError, OverflowError, struct.error)  # fmt: skip
 """What the archive libraries raise on damaged or made-up content."""
 
-_LARGEST_HEADER = 1 << 20  # a name, or a handful of attributes
-_LONGEST_NAME = 255  # bytes of a part of a path: what file systems take
 _PULL_AGAIN = "Pull it again, or ask its sender for a whole copy"
 
 
@@ -107,7 +106,7 @@ class FolderTree(Tree):
                     raise DataError(self.at(relative), "a file or folder", "a link", "Replace it by what it points to")
                 if not (path.is_file() or path.is_dir()):
                     raise DataError(self.at(relative), "a file or folder", "a pipe, socket or device", "Remove it")
-                _check_name(self.where, relative)
+                check_name(self.where, relative)
             found += [Path(folder, name).relative_to(self._path).as_posix() for name in files]
         return sorted(name for name in found if not _is_junk(name))
 
@@ -137,22 +136,33 @@ class ZipTree(Tree):
         self._members = {info.filename: info for info in self._checked()}
 
     def _checked(self) -> Iterator[zipfile.ZipInfo]:
-        names, total, packed = _Names(self.where), 0, self._path.stat().st_size
+        names, total, packed = Names(self.where), 0, self._path.stat().st_size
+        self._check_overlap()
         for info in self._zip.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _unsafe(self.where, f"the link or device {info.filename!r}")
+                raise unsafe(self.where, f"the link or device {info.filename!r}")
             if info.flag_bits & 0x1:
                 raise DataError(self.where, "an archive without a password", "an encrypted one", "Unlock it first")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 found = f"method {info.compress_type} in {info.filename!r}"
                 raise DataError(self.where, "files that are stored or deflated", found, "Pack it again as a plain zip")
-            if not names.add(info.filename, info.is_dir()):
+            if not names.add(info.orig_filename, info.is_dir()):  # filename ends at a NUL
+                _check_size(self.where, info.filename, names.count, 0, total, packed)
                 continue
             total += info.file_size
             _check_size(self.where, info.filename, names.count, info.file_size, total, packed)
             if not _is_junk(info.filename):
                 yield info
+
+    def _check_overlap(self) -> None:
+        """No byte is part of two members: a bomb states one for many (Python looks for it since 3.11.8)."""
+        infos, end, before = sorted(self._zip.infolist(), key=lambda info: info.header_offset), 0, ""
+        for info in infos:
+            if info.header_offset < end:
+                raise unsafe(self.where, f"{before!r} and {info.filename!r} in the same place")
+            end = info.header_offset + zipfile.sizeFileHeader + len(info.orig_filename) + info.compress_size
+            before = info.filename
 
     def close(self) -> None:
         """Close the zip."""
@@ -173,9 +183,16 @@ class ZipTree(Tree):
                 yield name, self.read(name)
 
     def read(self, name: str) -> bytes:
-        """Content of one file, its checksum verified."""
+        """Content of one file, its checksum and stated size verified; no more memory is taken than it states."""
+        info = self._members[name]
+        asked = copy.copy(info)
+        asked.file_size += 1  # of a file that goes on, one byte more is unpacked, not all that zlib would give
         with _damage(self.where, "zip"):
-            return self._zip.read(self._members[name])
+            with self._zip.open(asked) as handle:
+                data = handle.read(asked.file_size)
+            if len(data) != info.file_size:
+                raise zipfile.BadZipFile(f"{name} is not of the {info.file_size:,} bytes it states")
+        return data
 
 
 class TarTree(Tree):
@@ -192,21 +209,20 @@ class TarTree(Tree):
     def _stream(self) -> Iterator[tuple[str, IO[bytes]]]:
         """Every file once; reads to the end, so that the checksum of the whole is verified."""
         packed, total = self._path.stat().st_size, 0
-        names = _Names(self.where)
+        names = Names(self.where)
 
         def allow(unpacked: int) -> None:
             _check_total(self.where, unpacked, packed)
 
         with _damage(self.where, "tar.gz"), GunzipStream(self._path, allow) as plain:
-            with tarfile.open(fileobj=cast(IO[bytes], plain), mode="r|", tarinfo=_TarInfo) as archive:
+            with tarfile.open(fileobj=cast(IO[bytes], plain), mode="r|", tarinfo=MemberInfo) as archive:
                 for info in archive:
                     archive.members = []  # type: ignore[attr-defined]  # tarfile would keep every header: 170 000 of them
                     name = info.name.removeprefix("./")
                     if not (info.isfile() or info.isdir()):
-                        raise _unsafe(self.where, f"the link or device {name!r}")
-                    if info.issparse():
-                        raise _unsafe(self.where, f"the sparse file {name!r}")
+                        raise unsafe(self.where, f"the link or device {name!r}")
                     if not names.add(name, info.isdir()):
+                        _check_size(self.where, name, names.count, 0, total, packed)
                         continue
                     total += info.size
                     _check_size(self.where, name, names.count, info.size, total, packed)
@@ -233,63 +249,6 @@ class TarTree(Tree):
         """Content of one file (streams the archive up to its end)."""
         content = dict(self.walk(lambda other: other == name))
         return content[name]
-
-
-_PLAIN_NAME = re.compile(rb"[A-Za-z0-9_./-]*[A-Za-z0-9_-]")
-_PLAIN_REST = re.compile(  # mode, owner; size; time; checksum; a plain file, no link; users, devices; no prefix
-    rb".{24}(?P<size>[0-7]{11})[\0 ].{12}(?P<sum>[0-7]{6})[\0 ]{2}0\0{100}ustar.{83}\0{167}", re.DOTALL
-)
-
-
-class _TarInfo(tarfile.TarInfo):
-    """Refuses what tarfile would read into memory before anyone has seen a size, and reads plain headers faster."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """A header; one of a plain file, which is nearly every one, without the fields that nobody asks for."""
-        name, rest = buf[:100].rstrip(b"\0"), _PLAIN_REST.fullmatch(buf, 100)
-        if not rest or not _PLAIN_NAME.fullmatch(name) or int(rest["sum"], 8) != 256 + sum(buf) - sum(buf[148:156]):
-            return super().frombuf(buf, encoding, errors)
-        info = cls(bytes(name).decode())
-        info.size = int(rest["size"], 8)
-        return info
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-                   tarfile.GNUTYPE_LONGLINK)  # fmt: skip
-        if self.size < 0 or (self.type in headers and self.size > _LARGEST_HEADER):
-            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
-
-
-class _Names:
-    """The names of one archive so far: each safe, none twice, none both a file and a folder."""
-
-    def __init__(self, where: str) -> None:
-        self._where, self._files, self._folders = where, set[str](), {""}
-
-    @property
-    def count(self) -> int:
-        """Files so far."""
-        return len(self._files)
-
-    def add(self, name: str, folder: bool) -> bool:
-        """Check the next name; returns whether it is a file."""
-        parts = _check_name(self._where, name)
-        plain, parent = "/".join(parts), "/".join(parts if folder else parts[:-1])
-        if parent not in self._folders:
-            above = {"/".join(parts[:depth]) for depth in range(1, len(parts) + folder)}
-            if clash := sorted(above & self._files):
-                raise _unsafe(self._where, f"{clash[0]!r} as a file and as a folder")
-            self._folders |= above
-        if folder:
-            return False
-        if plain in self._files:
-            raise _unsafe(self._where, f"{name!r} twice")
-        if plain in self._folders:
-            raise _unsafe(self._where, f"{name!r} as a file and as a folder")
-        self._files.add(plain)
-        return True
 
 
 def open_archive(path: Path, where: str) -> Tree:
@@ -329,36 +288,19 @@ def _is_junk(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def _check_name(where: str, name: str) -> list[str]:
-    """The parts of a safe name. Raises: DataError."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or "\\" in name or (parts and parts[0].endswith(":")):
-        raise _unsafe(where, f"the name {name!r}, which leads outside")
-    plain = name.isascii() and name.isprintable()
-    if not plain and any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise _unsafe(where, f"the name {name!r}, which is not text")
-    if len(name) * 4 > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in parts):
-        raise _unsafe(where, f"a name of {len(name):,} characters")
-    return parts
-
-
 def _check_size(where: str, name: str, count: int, size: int, total: int, packed: int) -> None:
     if count > LIMITS.files:
-        raise _unsafe(where, f"more than {LIMITS.files:,} files")
+        raise unsafe(where, f"more than {LIMITS.files:,} files")
     if size > LIMITS.file_bytes:
-        raise _unsafe(where, f"{name!r} of {size:,} bytes")
+        raise unsafe(where, f"{name!r} of {size:,} bytes")
     _check_total(where, total, packed)
 
 
 def _check_total(where: str, total: int, packed: int) -> None:
     if total > LIMITS.total_bytes:
-        raise _unsafe(where, f"more than {LIMITS.total_bytes:,} bytes unpacked")
+        raise unsafe(where, f"more than {LIMITS.total_bytes:,} bytes unpacked")
     if total > LIMITS.ratio_from_bytes and total > LIMITS.ratio * packed:
-        raise _unsafe(where, f"{total:,} bytes packed into {packed:,}")
-
-
-def _unsafe(where: str, found: str) -> DataError:
-    return DataError(where, "an archive that is safe to open", found, "Do not use it unless you made it yourself")
+        raise unsafe(where, f"{total:,} bytes packed into {packed:,}")
 
 
 @contextmanager
@@ -366,6 +308,8 @@ def _damage(where: str, kind: str) -> Iterator[None]:
     """Turn what the archive libraries raise into one sentence."""
     try:
         yield
+    except RefusedError as error:
+        raise unsafe(where, str(error)) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DataError(where, f"a whole {kind} archive", f"one that is cut off or damaged ({reason})", _PULL_AGAIN) \

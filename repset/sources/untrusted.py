@@ -1,6 +1,6 @@
 """Readers for small files of other people's making, which can build nothing but plain values, and not too many.
 
-A pickle is a program: only the operations that build lists, tuples, dicts, strings and whole numbers are let through.
+A pickle is a program: only the operations that build lists, tuples, strings and whole numbers are let through.
 A NumPy or MATLAB file states its size before its content: what it states is compared with what is there first.
 """
 
@@ -16,18 +16,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from repset.errors import DataError
 
 LARGEST_PICKLE = 64 << 20
 """Bytes; a list of 100,000 paths has about 10 MB."""
+LARGEST_YAML = 1 << 20
 LARGEST_MAT = 64 << 20
 """Bytes of a label file once unpacked; Penn Action's largest has 168,456."""
 _DO_NOT = "Do not use it unless you made it yourself"
 
 _PLAIN = (
-    "PROTO FRAME STOP MARK EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT "
-    "SETITEM SETITEMS SHORT_BINUNICODE BINUNICODE BINUNICODE8 UNICODE SHORT_BINSTRING BINSTRING STRING INT BININT "
+    "PROTO FRAME STOP MARK EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 "
+    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 UNICODE SHORT_BINSTRING BINSTRING STRING INT BININT "
     "BININT1 BININT2 LONG LONG1 PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET"
 )
 _PLAIN_OPCODES = frozenset(_PLAIN.split())
@@ -45,12 +47,12 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_pickle(data: bytes, where: str) -> Any:
-    """The lists, tuples, dicts, strings and whole numbers of a pickle of any protocol.
+    """The lists, tuples, strings and whole numbers of a pickle of any protocol.
 
     Raises: DataError, before anything is built, for an operation that could build something else, call something, or
         claim memory; and for a damaged file.
     """
-    expected = "a pickle of lists, tuples, dicts, strings and whole numbers alone"
+    expected = "a pickle of lists, tuples, strings and whole numbers alone"
     if len(data) > LARGEST_PICKLE:
         raise DataError(where, f"a pickle of at most {LARGEST_PICKLE:,} bytes", f"{len(data):,}", _DO_NOT)
     try:
@@ -103,6 +105,26 @@ def read_json_bytes(data: bytes) -> Any:
         return json.loads(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Plain values written out: a name for another part (an alias) lets a page of text stand for terabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias, which can stand for any amount of text")
+        return super().compose_node(parent, index)
+
+
+def read_yaml_bytes(data: bytes) -> Any:
+    """Parsed YAML of plain values. Raises: ValueError, also for an alias, deep nesting and more than LARGEST_YAML."""
+    if len(data) > LARGEST_YAML:
+        raise ValueError(f"{len(data):,} bytes")
+    try:
+        return yaml.load(data.decode("utf-8-sig"), _PlainLoader)  # noqa: S506  # a SafeLoader
+    except (yaml.YAMLError, RecursionError, OverflowError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise ValueError(reason) from error
 
 
 def read_csv_bytes(data: bytes) -> list[list[str]]:
