@@ -252,6 +252,25 @@ def test_joints_of_one_frame_are_accepted_by_the_label_clicked(world: Project) -
     assert [frame["pose"]["keypoints"][0].get("reviewer") for frame in entry.frames()[4:7]] == [None, "ana", None]
 
 
+def test_accepted_joints_that_have_moved_since_are_stale_and_no_longer_shown(world: Project) -> None:
+    """The ledger's joints lie 6 px from the table's: beyond the 5 px of tolerance."""
+    source = Source(world, "clips")
+    entry = next(source.entries("clip", ["clips/000"]))
+    assert entry.frames is not None
+    clicked = str(entry.frames()[2]["pose"]["keypoints"][0]["_id"])
+    (label,) = labels_of(source, pick(CLIP, **{clicked: 3}))
+    moved = {name: [at[0] + 6, at[1], at[2]] for name, at in label.value["joints"].items()}
+    Ledger(world.reviews).append(
+        Decision("ana", "fiftyone", "clips/000", "pose", label.target, "accept", {**label.value, "joints": moved},
+                 proposal=Proposal("dataset", None, None))
+    )  # fmt: skip
+    doc = docs(world, "clips", "clip")["clips/000"]
+    assert doc["stale"] == 1
+    entry = next(Source(world, "clips").entries("clip", ["clips/000"]))
+    assert entry.frames is not None
+    assert "reviewer" not in entry.frames()[2]["pose"]["keypoints"][0]
+
+
 def test_a_clip_as_a_whole_has_no_joints_to_accept(world: Project) -> None:
     source = Source(world, "clips")
     assert labels_of(source, pick(CLIP), "pose") == []

@@ -8,13 +8,13 @@ from typing import Any
 from repset.curate.decision import VERDICTS, Decision, Proposal
 from repset.curate.ledger import Ledger
 from repset.curate.merge import undone_ids
+from repset.curate.pose_labels import pose_value
 from repset.errors import ConfigError, RepsetError
 from repset.exercises import NAMES, NONE
 from repset.project import Project
 from repset.records import read_rows, sha256_bytes
 from repset.review.fiftyone_docs import Source
 from repset.review.fiftyone_labels import PREDICTED, Label
-from repset.review.ls_items import pose_value
 
 TOOL = "fiftyone"
 TASKS = {"masks": "muscle_mask", "repetitions": "form", "exercise": "exercise", "joints": "pose"}

@@ -16,6 +16,7 @@ from repset.curate.doubt import Beside, Doubt, Known, doubts_of, read_known
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots, undone_ids
+from repset.curate.pose_labels import pose_rows
 from repset.curate.slots import Row, Slot
 from repset.curate.targets import BACKGROUND, Interval, as_dict, interval_of, key_of, mask_iou, overlap_s
 from repset.project import TASKS, Project
@@ -147,7 +148,8 @@ class Said:
                 if slot.key.label != BACKGROUND and slot.key.sample_id in found:
                     found[slot.key.sample_id].append(slot)
             self._slots.setdefault(task, {}).update(found)
-        for slot in merge_slots([], [d for d in mine if d.task == "pose"], "pose")[0]:
+        posed = [d for d in mine if d.task == "pose"]
+        for slot in merge_slots(pose_rows(self.project, self.source, posed), posed, "pose")[0]:
             self.poses[slot.key.sample_id].append(slot)
 
     def slots(self, task: str, sample_id: str, variant: str = "") -> list[Slot]:
@@ -207,7 +209,9 @@ class Said:
 
     def stale(self, sample_id: str, variant: str = "") -> int:
         """Accepts that no longer hold."""
-        return sum(len(slot.stale) for task in TASKS for slot in self.slots(task, sample_id, variant))
+        slots = [slot for task in TASKS for slot in self.slots(task, sample_id, variant)]
+        slots += [slot for slot in self.poses[sample_id] if slot.key.variant == variant]
+        return sum(len(slot.stale) for slot in slots)
 
     def why(self, label: Label) -> Row:
         """The row of table form that a verdict was taken from, {} where there is none."""
