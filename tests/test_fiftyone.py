@@ -101,7 +101,8 @@ def test_queues_show_what_they_name(built: list[view.Built], fo: Any) -> None:
     found = {name: photos.load_saved_view(name).values("sample_id") for name in photos.list_saved_views()}
     assert set(found) == {
         "doubtful first", "disagreement, pose against truth", "disagreement, model against rule",
-        "disagreement, automatic against dataset", "low confidence", "near-duplicates", "leak suspects",
+        "disagreement, automatic against dataset", "disagreement, bootstrap against final",
+        "low confidence", "near-duplicates", "leak suspects",
         "kinematic findings", "stale edits", "decided",
     }  # fmt: skip
     assert found["near-duplicates"] == ["photos/003", "photos/005"]

@@ -16,11 +16,12 @@ pytest.importorskip("bson", reason="FiftyOne (extra: review) is not installed")
 from repset.curate.build import build_curated
 from repset.curate.decision import Decision, Proposal
 from repset.curate.ledger import Ledger
-from repset.errors import ConfigError
+from repset.errors import ConfigError, RepsetError
 from repset.project import Project
 from repset.records import TABLES, canonical_json, sha256_bytes, write_table
 from repset.review.fiftyone_decide import Picked, decide, joint_key, labels_of, name_clip, undo_last
 from repset.review.fiftyone_docs import Source, sample_key
+from repset.review.fiftyone_final import predict
 
 
 def load(name: str) -> Any:
@@ -130,6 +131,44 @@ def test_predictions_stand_beside_the_truth_and_say_how_far_they_differ(world: P
     assert doc["disagrees"] == ["model against dataset"]
     assert doc["confidence"] == 0.4
     assert "disagreement" not in docs(world, "photos", "image")["photos/001"]
+
+
+def test_what_the_final_model_says_stands_beside_until_it_is_trained_anew(
+    world: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bootstrap proposed the exercise lunge, the final model says squat."""
+
+    class Final:
+        def propose(self, project: Project, folder: Path, task: str, source: str, *rest: Any) -> list[dict[str, Any]]:
+            assert (folder.name, task, source) == ("final", "exercise", "clips")
+            return [{**row("squat"), "origin_hash": "b" * 64}]
+
+    def row(word: str) -> dict[str, Any]:
+        target = canonical_json({"interval_s": None, "frames": [0, 40]})
+        empty = dict.fromkeys(TABLES["proposals"].names)
+        return {**empty, "sample_id": "clips/000", "task": "exercise", "target": target, "origin": "model",
+                "origin_hash": "a" * 64, "value": f'"{word}"', "score": 0.8}  # fmt: skip
+
+    world.pipelines.mkdir()
+    (world.pipelines / "profile.yaml").write_text(
+        "profile: sample\nrecipe: params.yaml\nsources: [clips]\njudged: []\n"
+        "models: {exercise: {task: exercise, sources: [clips]}}\n"
+        "pairs: {exercise-clips: {task: exercise, source: clips, model: exercise}}\n"
+    )
+    weights = world.model("exercise") / "final" / "weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"one")
+    proposals(world, "exercise", "clips", [row("lunge")])
+    monkeypatch.setattr("repset.learn.load_model", lambda name: Final())
+    assert "final_exercise" not in docs(world, "clips", "clip")["clips/000"]
+    assert predict(world, "clips", lambda done, total, label: None) == 1
+    doc = docs(world, "clips", "clip")["clips/000"]
+    assert doc["final_exercise"]["classifications"][0]["label"] == "squat"
+    assert doc["disagrees"] == ["bootstrap against final", "model against dataset"]
+    weights.write_bytes(b"two")
+    assert "final_exercise" not in docs(world, "clips", "clip")["clips/000"]
+    with pytest.raises(RepsetError, match="photos: expected a final model for it, found none"):
+        predict(world, "photos", lambda done, total, label: None)
 
 
 def test_findings_are_tags_on_both_samples_of_a_pair(world: Project) -> None:

@@ -41,8 +41,10 @@ _REVIEWER = click.option("--reviewer", default=default_reviewer, show_default="y
 @click.option("--remote", is_flag=True, help="Open no browser: the App is looked at from another machine.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where the App listens.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5151, show_default=True, help="0 takes a free one.")
+@click.option("--final", is_flag=True, help="Also show what the final models say (torch; minutes, once a training).")
 @click.option("--build-only", is_flag=True, help="Bring the datasets up to date and end.")
-def app(sources: tuple[str, ...], reviewer: str, remote: bool, address: str, port: int, build_only: bool) -> None:
+def app(sources: tuple[str, ...], reviewer: str, remote: bool, address: str, port: int, final: bool,
+        build_only: bool) -> None:  # fmt: skip
     """Open pictures and clips in FiftyOne, with their labels, doubts, findings and decisions.
 
     SOURCE: as in datasets/; without one, those of the profile that are indexed. The datasets are built from files,
@@ -62,6 +64,7 @@ def app(sources: tuple[str, ...], reviewer: str, remote: bool, address: str, por
     from repset.params import load_profile
     from repset.review import fiftyone_view as view
     from repset.review.fiftyone_decide import check_reviewer
+    from repset.review.fiftyone_final import predict
 
     project = find_project()
     names = sources or tuple(name for name in load_profile(project).sources if project.index(name).is_dir())
@@ -70,6 +73,8 @@ def app(sources: tuple[str, ...], reviewer: str, remote: bool, address: str, por
     listening = None if build_only else view.listen(address, port)
     view.prepare(project, check_reviewer(reviewer))
     with meter() as progress:
+        for name in names if final else ():
+            predict(project, name, progress)
         built = view.build(project, names, progress)
     for one in built:
         gone = f", {one.removed} gone" if one.removed else ""

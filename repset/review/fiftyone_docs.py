@@ -16,7 +16,7 @@ from repset.curate.checks import CODES
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
 from repset.review import media
-from repset.review.fiftyone_labels import LOW_IOU, PREDICTED, Disagreement, Label, Said, disagreements
+from repset.review.fiftyone_labels import FINAL, LOW_IOU, PREDICTED, Disagreement, Label, Said, disagreements
 from repset.review.fiftyone_parts import Doc, base, cut, finding, finite, mask, metadata, told, word
 from repset.review.fiftyone_poses import (
     Joints,
@@ -151,7 +151,7 @@ class Source:
             if label.task != "pose":
                 by_field.setdefault(label.field, []).append(label)
         for name, mine in by_field.items():
-            kind = name.removeprefix(PREDICTED)
+            kind = name.removeprefix(PREDICTED).removeprefix(FINAL)
             if kind == "masks":
                 found[name] = {"_cls": "Detections", "detections": [mask(label) for label in mine]}
             elif kind in ("sets", "reps") or (kind == "form" and sample["kind"] != "image"):
@@ -159,7 +159,7 @@ class Source:
                 name = name.replace("form", "reps")
                 spans = [*found.get(name, {}).get("detections", []), *spans]
                 found[name] = {"_cls": "TemporalDetections", "detections": spans}
-            elif name.startswith(PREDICTED):
+            elif not mine[0].holds:
                 found[name] = {"_cls": "Classifications", "classifications": [word(label) for label in mine]}
             else:
                 found[name] = word(mine[0])
@@ -311,7 +311,7 @@ def _sealed(doc: Doc, frames: str, make: Frames | None) -> Entry:
     def whole() -> Doc:
         cuts = {
             name: {**doc[name], "detections": [cut(one) for one in doc[name]["detections"]]}
-            for name in ("masks", PREDICTED + "masks")
+            for name in ("masks", PREDICTED + "masks", FINAL + "masks")
             if name in doc
         }
         return {**doc, **cuts, "digest": digest}

@@ -21,9 +21,13 @@ from repset.curate.slots import Row, Slot
 from repset.curate.targets import BACKGROUND, Interval, as_dict, interval_of, key_of, mask_iou, overlap_s
 from repset.project import TASKS, Project
 from repset.records import canonical_json, read_rows, sha256_bytes
+from repset.review.fiftyone_final import final_rows
 
 PREDICTED = "predicted_"
 """Before the name of a field: what models and rules say beside the label that holds."""
+
+FINAL = "final_"
+"""… and what the final model says."""
 
 LOW_IOU = 0.5
 """Masks that overlap less are said to disagree (the usual threshold of a match in detection, as in PASCAL VOC)."""
@@ -36,7 +40,7 @@ class Label:
     """One label on screen.
 
     Attributes:
-        field: of the FiftyOne sample: masks, sets, reps, exercise, form or pose, with PREDICTED before it.
+        field: of the FiftyOne sample: masks, sets, reps, exercise, form or pose, with PREDICTED or FINAL before it.
         sample_id, variant: what it is on; task, target: as in the ledger.
         value: JSON-ready; None where it is a mask, whose PNG is `png`.
         tier: '' for what does not hold; reviewer: None where no person has spoken.
@@ -82,7 +86,7 @@ class Label:
     @property
     def holds(self) -> bool:
         """Whether it is what counts, not what is said beside it."""
-        return not self.field.startswith(PREDICTED)
+        return not self.field.startswith((PREDICTED, FINAL))
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,9 @@ class Said:
             for row in gather(project, task, source, automatic=True).rows:
                 by_sample[row["sample_id"]].append(row)
             self._rows[task] = by_sample
+        self._finals: dict[str, list[Row]] = defaultdict(list)
+        for row in final_rows(project, source):
+            self._finals[row["sample_id"]].append(row)
         self._slots: dict[str, dict[str, list[Slot]]] = {}
         self.poses: dict[str, list[Slot]] = {}
         self.decisions: dict[str, list[Decision]] = {}
@@ -164,6 +171,7 @@ class Said:
             for slot in self.slots(task, sample_id, variant):
                 found += self._of_slot(task, slot, variant)
         found += [label for slot in self.poses[sample_id] for label in _pose_labels(slot, variant)]
+        found += [label for row in self._finals.get(sample_id, ()) if (label := _final(row, variant)) is not None]
         return sorted(found, key=lambda label: (not label.holds, label.task, interval_of(label.target) or (-1.0, -1.0)))
 
     def _of_slot(self, task: str, slot: Slot, variant: str) -> Iterable[Label]:
@@ -222,6 +230,16 @@ class Said:
         return dict((named or same or [{}])[0])
 
 
+def _final(row: Row, variant: str) -> Label | None:
+    """A final model's proposal; None for one on another copy of the picture, or on the background."""
+    target = as_dict(row["target"])
+    if target.get("class") == BACKGROUND or (target.get("variant") or "") not in ("", variant):
+        return None
+    value = None if row["value"] is None else json.loads(row["value"])
+    return Label(FINAL + field_of(row["task"], target), row["sample_id"], variant, row["task"], target, value,
+                 str(row["origin"]), row["origin_hash"], png=row["blob"], score=row["score"])  # fmt: skip
+
+
 def _pose_labels(slot: Slot, variant: str) -> Iterable[Label]:
     """The joints that a person left in one frame; nothing where they were refused."""
     last = slot.decisions[-1] if slot.decisions else None
@@ -239,20 +257,34 @@ def disagreements(labels: Sequence[Label], clip_s: float | None) -> list[Disagre
     Args:
         clip_s: length of the clip; None for a picture.
     """
-    found = []
-    for held in (one for one in labels if one.holds and one.task != "pose" and not one.said):
-        for other in labels:
-            if other.holds or other.task != held.task or other.origin == held.origin or not _same(held, other, clip_s):
-                continue
-            who = f"{other.origin} against {held.origin}"
-            if held.png is not None and other.png is not None:
-                iou = mask_iou(held.png, other.png)
-                if iou < 1.0:
-                    found.append(Disagreement(who, 1.0 - iou, f"{who}: {held.target['class']} overlaps by {iou:.2f}"))
-            elif held.value != other.value and "unscorable" not in (held.value, other.value):
-                size = 1.0 if other.score is None else other.score
-                found.append(Disagreement(who, size, f"{who}: {other.value}, not {held.value}"))
-    return sorted(found, key=lambda one: (-one.size, one.words))
+    said = [one for one in labels if one.task != "pose"]
+    held = [one for one in said if one.holds and not one.said]
+    beside = [one for one in said if one.field.startswith(PREDICTED)]
+    final = [one for one in said if one.field.startswith(FINAL)]
+    found = [
+        _differing(f"{other.origin} against {one.origin}", other, one)
+        for one in held
+        for other in beside
+        if other.origin != one.origin and _same(one, other, clip_s)
+    ]
+    found += [
+        _differing("bootstrap against final", one, other)
+        for one in beside
+        for other in final
+        if one.origin == other.origin and _same(one, other, clip_s)
+    ]
+    return sorted((one for one in found if one is not None), key=lambda one: (-one.size, one.words))
+
+
+def _differing(who: str, one: Label, other: Label) -> Disagreement | None:
+    """How `one` differs from `other` on the same thing; None where it does not."""
+    if one.png is not None and other.png is not None:
+        iou = mask_iou(one.png, other.png)
+        words = f"{who}: {one.target['class']} overlaps by {iou:.2f}"
+        return Disagreement(who, 1.0 - iou, words) if iou < 1.0 else None
+    if one.value == other.value or "unscorable" in (one.value, other.value):
+        return None
+    return Disagreement(who, 1.0 if one.score is None else one.score, f"{who}: {one.value}, not {other.value}")
 
 
 def _same(held: Label, other: Label, clip_s: float | None) -> bool:

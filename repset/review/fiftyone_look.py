@@ -12,7 +12,7 @@ from fiftyone import ViewField as F
 from repset.landmarks import SKELETONS
 from repset.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERDICTS, VERMILLION, YELLOW, Colour
 from repset.review.fiftyone_docs import LEAK, STALE
-from repset.review.fiftyone_labels import PREDICTED
+from repset.review.fiftyone_labels import FINAL, PREDICTED
 
 Doc = Mapping[str, Any]
 
@@ -36,6 +36,10 @@ FIELDS: dict[str, str] = {
     PREDICTED + "reps": "TemporalDetections",
     PREDICTED + "masks": "Detections",
     PREDICTED + "pose": "Keypoints",
+    FINAL + "exercise": "Classifications",
+    FINAL + "sets": "TemporalDetections",
+    FINAL + "reps": "TemporalDetections",
+    FINAL + "masks": "Detections",
     "findings": "Classifications",
     "angles": "DynamicEmbeddedDocument",
 }
@@ -119,7 +123,9 @@ SIDEBAR: tuple[tuple[str, tuple[str, ...], bool], ...] = (
         False,
     ),
 )  # fmt: skip
-"""Groups of the sidebar: name, fields, whether open. `beside it` also takes frames.predicted_pose."""
+"""Groups of the sidebar: name, fields, whether open. `beside it` also takes _BESIDE."""
+
+_BESIDE = ("frames." + PREDICTED + "pose", *(FINAL + name for name in ("exercise", "reps", "sets", "masks")))
 
 _ACTIVE = ("exercise", "reps", "form", "masks", "pose", "frames.pose", PREDICTED + "masks")
 
@@ -146,7 +152,7 @@ def dress(dataset: Any, skeletons: Mapping[str, str | None], classes: Iterable[s
     fields = [
         *({"path": p, "colorByAttribute": "label", "valueColors": words} for p in _with("reps", "form") if verdicts),
         {"path": "masks", "colorByAttribute": "label", "valueColors": muscles},
-        {"path": PREDICTED + "masks", "colorByAttribute": "label", "valueColors": paler},
+        *({"path": p + "masks", "colorByAttribute": "label", "valueColors": paler} for p in (PREDICTED, FINAL)),
         *(
             {"path": prefix + name, "fieldColor": _hex(colour), "colorByAttribute": "label",
              "valueColors": [{"value": "person", "color": _hex(colour)}]}
@@ -164,7 +170,7 @@ def dress(dataset: Any, skeletons: Mapping[str, str | None], classes: Iterable[s
     )
     groups = []
     for name, paths, is_open in SIDEBAR:
-        wanted = (*paths, "frames." + PREDICTED + "pose") if name == "beside it" else paths
+        wanted = (*paths, *_BESIDE) if name == "beside it" else paths
         mine = [path for path in wanted if path in there]
         if mine:
             groups.append(fo.SidebarGroupDocument(name=name, paths=mine, expanded=is_open))
@@ -221,6 +227,11 @@ VIEWS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
         "What models and rules say against the set's own labels",
         _hex(ORANGE),
         _against("model against dataset", "rule against dataset", "mediapipe against dataset"),
+    ),
+    "disagreement, bootstrap against final": (
+        "What the model learnt from people's decisions (needs --final)",
+        _hex(ORANGE),
+        _against("bootstrap against final"),
     ),
     "low confidence": (
         "A model scores below 0.5, least sure first",
