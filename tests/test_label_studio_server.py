@@ -149,7 +149,7 @@ def test_clips_and_frames_go_there_and_back(running: tuple[Any, Project]) -> Non
         assert pulled.faults == []
         assert {action for counts in pulled.said.values() for action in counts} == {"accept"}
         assert pull(door, title, ledger).written == 0
-        assert status(door, title, {item.key for item in selection.items}, ledger).missing == 0
+        assert status(door, title, {item.key: item.twin for item in selection.items}, ledger).missing == 0
     pose = next(d for d in ledger.read() if d.task == "pose")
     truth = next(i for i in select(project, "clips", "frame", frames=2).items if i.sample_id == pose.sample_id)
     assert set(pose.value["joints"]) == set(PENN_13.joints) - {PENN_13.joints[3]}
