@@ -259,7 +259,7 @@ def test_an_overlay_colours_what_was_marked_and_nothing_else() -> None:
     image = np.full((200, 200, 3), 100, np.uint8)
     labels = np.zeros((200, 200), np.uint8)
     labels[20:60, 120:180] = 1
-    picture = overlay(image, labels)
+    picture = overlay(image, labels, segmentation.CLASSES)
     assert np.all(image == 100)
     assert np.all((picture[30:50, 130:170] != 100).any(-1))
     assert np.all(picture[80:120, 120:180] == 100)
@@ -335,31 +335,6 @@ def test_a_size_that_the_network_cannot_halve_five_times_is_refused(drawn: Proje
 def test_an_unknown_encoder_is_refused() -> None:
     text = message(lambda: segmentation.build(SHAPE | {"encoder": "resnet35"}), ConfigError)
     assert text == "encoder: expected one that segmentation-models-pytorch knows, found 'resnet35'."
-
-
-def test_an_unknown_architecture_and_a_decoder_that_does_not_fit_are_refused() -> None:
-    text = message(lambda: segmentation.build(SHAPE | {"architecture": "Vnet"}), ConfigError)
-    assert text.startswith("architecture: expected one of unet, ")
-    assert text.endswith(", found 'Vnet'.")
-    text = message(lambda: segmentation.build(SHAPE | {"decoder_channels": [8, 8]}), ConfigError)
-    assert text.startswith(f"architecture Unet with {SMALL}: ")
-
-
-@pytest.mark.parametrize("architecture", ["FPN", "DeepLabV3Plus", "UnetPlusPlus"])
-def test_other_architectures_come_by_config(architecture: str) -> None:
-    network = segmentation.build(SHAPE | {"architecture": architecture}).eval()
-    assert network(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
-
-
-def test_rare_classes_are_drawn_as_often_as_frequent_ones() -> None:
-    labels = [{"biceps"}, {"biceps"}, {"biceps", "calf"}, set(), set()]
-    assert segmentation.class_aware(labels) == pytest.approx((1 / 3, 1 / 3, 1, 1 / 2, 1 / 2))
-
-
-def test_agreement_is_the_overlap_of_two_probability_maps() -> None:
-    maps = torch.tensor([[[0.2, 0.8]], [[0.4, 0.6]]])
-    assert segmentation.agreement(maps) == pytest.approx((0.2 + 0.6) / (0.4 + 0.8))
-    assert segmentation.agreement(maps[:1].expand(2, 1, 2)) == pytest.approx(1)
 
 
 def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from repset.autolabel.people import DEFAULT, MAX_PEOPLE, Crowd, Joints, Rule, blinkers, body, close, distinct
 from repset.errors import DataError, RepsetError
@@ -29,6 +30,8 @@ from repset.landmarks import BLAZEPOSE_33
 from repset.records import atomic_path, sha256_bytes, sha256_file
 from repset.schema import PoseTrack
 from repset.video import Image
+
+Confidence = npt.NDArray[np.float32]
 
 SKELETON = BLAZEPOSE_33.name
 JOINTS = len(BLAZEPOSE_33.joints)
@@ -153,7 +156,7 @@ def _import_mediapipe() -> Any:
 class _Landmarker:
     """One MediaPipe landmarker. In video mode it follows people, so it must see one clip only."""
 
-    def __init__(self, model: str, video: bool, people: int) -> None:
+    def __init__(self, model: str, video: bool, people: int, mask: bool = False) -> None:
         bundle = model_bundle(model)
         mediapipe = _import_mediapipe()
         with quiet():
@@ -163,11 +166,13 @@ class _Landmarker:
             cv2.setNumThreads(1)
             mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
             options = vision.PoseLandmarkerOptions(
-                BaseOptions(model_asset_path=str(bundle)), running_mode=mode, num_poses=people
-            )
+                BaseOptions(model_asset_path=str(bundle)), running_mode=mode, num_poses=people,
+                output_segmentation_masks=mask,
+            )  # fmt: skip
             self._landmarker = vision.PoseLandmarker.create_from_options(options)
         self._image, self._srgb = mediapipe.Image, mediapipe.ImageFormat.SRGB
         self._video, self._frames, self._found = video, 0, False
+        self.masks: list[npt.NDArray[np.float32]] = []  # of the last picture, one a person, where they were asked for
 
     def __call__(self, rgb: Image) -> list[Joints]:
         """Joints of everyone found: (33, 6) x y visibility X Y Z (pixels, 0..1, metres) each."""
@@ -184,6 +189,7 @@ class _Landmarker:
         else:
             result = self._landmarker.detect(image)
         self._found = self._found or bool(result.pose_landmarks)
+        self.masks = [mask.numpy_view().copy() for mask in result.segmentation_masks or ()]
         height, width = rgb.shape[:2]
         return [
             np.array(
@@ -204,6 +210,30 @@ def _everyone(model: str) -> _Landmarker:
     """Finds all people of one picture. Loading the networks costs ten pictures, and in image mode nothing is carried
     over: kept for the process."""
     return _Landmarker(model, video=False, people=MAX_PEOPLE)
+
+
+@cache
+def _outliner(model: str) -> _Landmarker:
+    return _Landmarker(model, video=False, people=MAX_PEOPLE, mask=True)
+
+
+def outline_image(image: Image, model: str = "full", rule: Rule = DEFAULT) -> tuple[Joints, Confidence] | None:
+    """The joints of one person of a picture, and how likely each pixel is a person's; None where nobody is found.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+    Returns: (33, 6) x y visibility X Y Z (pixels, 0..1, metres), and (H, W) 0..1.
+    """
+    rgb = _rgb(image)
+    found = (outliner := _outliner(model))(rgb)
+    bodies = [body(joints, rgb) for joints in found]
+    kept = distinct(bodies)
+    crowd = Crowd(rule)
+    crowd.look(rgb)
+    chosen = crowd.choose([bodies[k] for k in kept], 0.0)
+    if chosen is None:
+        return None
+    return found[kept[chosen]], outliner.masks[kept[chosen]].reshape(image.shape[:2])
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,22 @@ import numpy.typing as npt
 from repset.draw import draw_masks
 from repset.errors import DataError
 from repset.learn import Progress, silent
-from repset.learn.data import Labels
-from repset.learn.segmentation import CLASSES, Segmenter
 from repset.records import atomic_path, write_csv
 from repset.video import Image, decode_image, encode_png, probe_video, read_video, write_video
+
+Labels = npt.NDArray[np.uint8]
+
+
+class Labeller(Protocol):
+    """Whatever names the muscles of images: a trained model, or the pose."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Background first."""
+
+    def label(self, images: Sequence[Image]) -> Iterator[tuple[Labels, npt.NDArray[np.float32]]]:
+        """For each BGR image (H, W) indices into `classes`, and their (H, W) probabilities."""
+
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -63,7 +76,7 @@ def media_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def segment_media(
-    files: Sequence[Path], model: Segmenter, out: Path, progress: Progress = silent
+    files: Sequence[Path], model: Labeller, out: Path, progress: Progress = silent
 ) -> Iterator[Segmented]:
     """Label files one after another; each is finished before the next is begun.
 
@@ -72,7 +85,7 @@ def segment_media(
     Raises: DataError if a file does not decode.
     """
     out.mkdir(parents=True, exist_ok=True)
-    rows = [{"Pixel Value": index, " Class": f" {name}"} for index, name in enumerate(CLASSES)]
+    rows = [{"Pixel Value": index, " Class": f" {name}"} for index, name in enumerate(model.classes)]
     write_csv(out / "_classes.csv", ["Pixel Value", " Class"], rows)
     for done, path in enumerate(files):
         if path.suffix.lower() in IMAGES:
@@ -82,39 +95,39 @@ def segment_media(
             yield _video(path, model, out, progress)
 
 
-def overlay(image: Image, labels: Labels) -> Image:
+def overlay(image: Image, labels: Labels, classes: Sequence[str]) -> Image:
     """A copy of the image with its muscles in colour and a legend."""
     picture = image.copy()
-    draw_masks(picture, {name: np.uint8(255) * (labels == n) for n, name in enumerate(CLASSES) if n})
+    draw_masks(picture, {name: np.uint8(255) * (labels == n) for n, name in enumerate(classes) if n})
     return picture
 
 
-def _image(path: Path, model: Segmenter, out: Path) -> Segmented:
+def _image(path: Path, model: Labeller, out: Path) -> Segmented:
     image = decode_image(path.read_bytes(), path)
     labels, _ = next(model.label([image]))
     written = out / f"{path.stem}_mask.png", out / f"{path.stem}_overlay.png"
-    for target, picture in zip(written, (labels, overlay(image, labels)), strict=True):
+    for target, picture in zip(written, (labels, overlay(image, labels, model.classes)), strict=True):
         with atomic_path(target) as temporary:
             temporary.write_bytes(encode_png(picture))
-    return Segmented(path, _shares(np.bincount(labels.ravel(), minlength=len(CLASSES))), written)
+    return Segmented(path, _shares(np.bincount(labels.ravel(), minlength=len(model.classes)), model.classes), written)
 
 
-def _video(path: Path, model: Segmenter, out: Path, progress: Progress) -> Segmented:
-    info, counts, done = probe_video(path), np.zeros(len(CLASSES), np.int64), 0
+def _video(path: Path, model: Labeller, out: Path, progress: Progress) -> Segmented:
+    info, counts, done = probe_video(path), np.zeros(len(model.classes), np.int64), 0
 
     def frames() -> Iterator[Image]:
         nonlocal done
         source = (image for _, image in read_video(path))
         while batch := list(islice(source, _BATCH)):
             for image, (labels, _) in zip(batch, model.label(batch), strict=True):
-                counts[:] += np.bincount(labels.ravel(), minlength=len(CLASSES))
+                counts[:] += np.bincount(labels.ravel(), minlength=len(model.classes))
                 done += 1
                 progress(done, max(done, info.frames), path.name)
-                yield overlay(image, labels)
+                yield overlay(image, labels, model.classes)
 
     written = write_video(out / f"{path.stem}_overlay.mp4", frames(), info.fps or 25)
-    return Segmented(path, _shares(counts), (written,))
+    return Segmented(path, _shares(counts, model.classes), (written,))
 
 
-def _shares(counts: npt.NDArray[np.int64]) -> dict[str, float]:
-    return {name: float(counts[n] / counts.sum()) for n, name in enumerate(CLASSES) if n}
+def _shares(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> dict[str, float]:
+    return {name: float(counts[n] / counts.sum()) for n, name in enumerate(classes) if n}

@@ -180,6 +180,11 @@ class Segmenter:
         load_into(network, folder, self.card)
         self._network = network.to(self._device).eval()
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the labels."""
+        return self.card.classes
+
     def label(self, images: Sequence[Image]) -> Iterator[tuple[Labels, Probability]]:
         """For each BGR image its (H, W) class indices and the (H, W) probability 0..1 of the named class.
 
