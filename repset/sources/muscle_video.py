@@ -168,8 +168,9 @@ def _is_paths(content: object) -> bool:
 
 def _is_labels(content: object) -> bool:
     def numbers(row: object) -> bool:
-        few = isinstance(row, list | tuple) and len(row) <= _MOST_GROUPS
-        return isinstance(row, int) or (few and all(isinstance(one, int) for one in row))
+        if not isinstance(row, list | tuple):
+            return isinstance(row, int)
+        return len(row) <= _MOST_GROUPS and all(isinstance(one, int) for one in row)
 
     return _is_list(content) and all(numbers(row) for row in content)
 

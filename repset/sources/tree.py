@@ -51,6 +51,7 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadG
            UnicodeError, ValueError, OverflowError, struct.error)  # fmt: skip
 """What the archive libraries raise on damaged or made-up content."""
 
+_ZIP_HEADER = 30  # bytes before a member's name
 _PULL_AGAIN = "Pull it again, or ask its sender for a whole copy"
 
 
@@ -161,7 +162,7 @@ class ZipTree(Tree):
         for info in infos:
             if info.header_offset < end:
                 raise unsafe(self.where, f"{before!r} and {info.filename!r} in the same place")
-            end = info.header_offset + zipfile.sizeFileHeader + len(info.orig_filename) + info.compress_size
+            end = info.header_offset + _ZIP_HEADER + len(info.orig_filename) + info.compress_size
             before = info.filename
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import pickle
 import pickletools
 import zlib
 from collections.abc import Iterator
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,8 @@ def read_npy(data: bytes) -> npt.NDArray[Any]:
             raise ValueError("another size than it states")
         stream.seek(0)
         return np.asarray(np.load(stream, allow_pickle=False))
-    except (EOFError, OSError, TypeError, OverflowError, RecursionError, MemoryError) as error:
-        raise ValueError(str(error)) from error
+    except (EOFError, OSError, TypeError, OverflowError, RecursionError, MemoryError, SyntaxError, TokenError) as error:
+        raise ValueError(str(error)) from error  # the last two of a header that is no Python literal
 
 
 def read_json_bytes(data: bytes) -> Any:
