@@ -164,6 +164,9 @@ def test_what_the_final_model_says_stands_beside_until_it_is_trained_anew(
     assert predict(world, "clips", lambda done, total, label: None) == 1
     doc = docs(world, "clips", "clip")["clips/000"]
     assert doc["final_exercise"]["classifications"][0]["label"] == "squat"
+    assert doc["differences"] == [
+        "bootstrap against final: lunge, not squat", "model against dataset: lunge, not squat",
+    ]  # nothing of its verdicts  # fmt: skip
     assert doc["disagrees"] == ["bootstrap against final", "model against dataset"]
     weights.write_bytes(b"two")
     assert "final_exercise" not in docs(world, "clips", "clip")["clips/000"]

@@ -288,8 +288,8 @@ def _differing(who: str, one: Label, other: Label) -> Disagreement | None:
 
 
 def _same(held: Label, other: Label, clip_s: float | None) -> bool:
-    """Whether both speak of one thing: equal keys, and half of the held stretch in common."""
-    if key_of("", held.target) != key_of("", other.target):
+    """Whether both speak of one thing: equal task and keys, and half of the held stretch in common."""
+    if held.task != other.task or key_of("", held.target) != key_of("", other.target):
         return False
     whole: Interval = (0.0, clip_s or 0.0)
     a, b = interval_of(held.target) or whole, interval_of(other.target) or whole
