@@ -196,6 +196,25 @@ def test_walking_has_no_repetition_of_anything(exercise: str) -> None:
     assert label(walker(), exercise).reps == []
 
 
+@pytest.mark.parametrize(("spread_px", "reps"), [(0, 0), (10, 0), (60, 3)])
+def test_arms_alone_are_no_jumping_jack(spread_px: float, reps: int) -> None:
+    """A trunk is 120 px long; arms swing from the thighs to over the head three times in six seconds."""
+    time_s = np.arange(180) / 30.0
+    up = (1 - np.cos(np.pi * time_s)) / 2
+    track = squatter(np.full(180, 176.0))
+    for side, sign in (("left", 1), ("right", -1)):
+        hip = np.stack([100 + 20 * sign + 0 * up, 300 + 0 * up], -1)
+        ankle = hip + np.stack([sign * spread_px / 2 * up, 200 + 0 * up], -1)
+        shoulder, raised = hip + np.array([0, -120]), np.radians(5 + 160 * up)
+        arm = np.stack([sign * np.sin(raised), np.cos(raised)], -1)
+        places = {"hip": hip, "knee": (hip + ankle) / 2, "ankle": ankle, "heel": ankle, "foot_index": ankle,
+                  "shoulder": shoulder, "elbow": shoulder + 60 * arm, "wrist": shoulder + 115 * arm,
+                  "index": shoulder + 120 * arm}  # fmt: skip
+        for joint, place in places.items():
+            track.xy_px[:, BLAZEPOSE.index(f"{side}_{joint}")] = place
+    assert len(label(track, "jumping_jack").reps) == reps
+
+
 def test_a_plank_has_no_push_up() -> None:
     track = squatter(np.full(150, 174.0))
     turned = track.xy_px[..., ::-1] * np.float32([1, 1]) + np.random.default_rng(0).normal(0, 1, track.xy_px.shape)

@@ -72,6 +72,14 @@ def test_one_odd_second_does_not_split_a_set() -> None:
     assert named(track([(-0.5, 200), (-0.2, 25), (-0.5, 200)])) == [(0, 425, "squat")]
 
 
+def test_a_pause_does_not_end_a_set_and_a_rest_does() -> None:
+    assert named(track([(-0.5, 240), (0.3, 90), (-0.5, 240)])) == [(0, 570, "squat")]  # three seconds
+    rest = named(track([(-0.5, 240), (0.3, 240), (-0.5, 240)]))  # eight
+    assert [name for _, _, name in rest] == ["squat", "none", "squat"]
+    between = named(track([(-0.5, 240), (0.3, 90), (-0.2, 240)]))  # of two exercises
+    assert [name for _, _, name in between] == ["squat", "none", "bicep_curl"]
+
+
 def test_an_action_outside_the_ontology_is_none() -> None:
     assert named(track([(0.0, 100)])) == [(0, 100, "none")]
 

@@ -23,6 +23,7 @@ END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, els
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
 SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
 DROP_TORSO = 0.25  # 12 cm
+FEET_PART_TORSO = 0.3  # 75 of the 77 jumping jack clips of Penn Action with both ankles marked part them by more
 MOSTLY = 0.8  # of a repetition's frames must show hips and feet
 SEEN = 0.5  # visibility from which feet and hands are where they are shown
 UPRIGHT_BELOW_DEG = 50.0  # a trunk nearer to the vertical than this does not lie
@@ -71,6 +72,13 @@ def _feet_planted(clean: CleanTrack, rep: Rep) -> bool:
         return True
     travel = np.linalg.norm(apart - np.median(apart, axis=0), axis=-1)
     return not float(np.max(travel)) >= FEET_TRAVEL_TORSO * _size(clean, inside)
+
+
+def _feet_part(clean: CleanTrack, rep: Rep) -> bool:
+    """The feet jump apart and together again, or are not seen."""
+    inside = slice(rep.start, rep.end)
+    gap = np.linalg.norm(_seen(clean.track, "left_ankle", inside) - _seen(clean.track, "right_ankle", inside), axis=-1)
+    return not _span(gap) < FEET_PART_TORSO * _size(clean, inside) or bool(np.isfinite(gap).mean() < MOSTLY)
 
 
 def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
@@ -153,6 +161,7 @@ def _overhead(clean: CleanTrack, rep: Rep) -> bool:
 
 
 CHECKS: dict[str, Callable[[CleanTrack, Rep], bool]] = {
+    "feet_part": _feet_part,
     "feet_planted": _feet_planted,
     "hands_hold": _hands_hold,
     "hanging": _hanging,

@@ -25,7 +25,9 @@ from repset.schema import Floats, PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 Combine = Literal["mean", "both", "active"]
-Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "hips_sink", "hips_drop", "overhead"]
+Posture = Literal[
+    "lying", "upright", "hanging", "hands_hold", "feet_planted", "feet_part", "hips_sink", "hips_drop", "overhead"
+]
 
 TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
@@ -78,7 +80,7 @@ COUNTING: dict[str, Counting] = {
     "dumbbell_row": Counting("active", 25, 0.3, True, ("feet_planted",)),
     "shoulder_press": Counting("mean", 25, 0.3, True, ("feet_planted", "overhead")),
     "lateral_raise": Counting("mean", 25, 0.3, True, ("feet_planted",)),
-    "jumping_jack": Counting("mean", 40, 0.3, True),
+    "jumping_jack": Counting("mean", 40, 0.3, True, ("upright", "feet_part")),
     "jump_rope": Counting("mean", 0.06, 0.2, True, ("upright", "feet_planted"), ("hip", ""), 1.2, 2),
     "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_drop",), ("wrist", "shoulder")),
 }
