@@ -97,7 +97,8 @@ class Probed:
     """How one reviewer fared with labels of one task that were wrong on purpose.
 
     Attributes:
-        waved: accepted as they were; an edit counts as noticed, whatever was edited. owed: of all, those whose true label nobody has judged since.
+        waved: accepted as they were; an edit counts as noticed, whatever was edited.
+        owed: of all, those whose true label nobody has judged since.
     """
 
     reviewer: str
