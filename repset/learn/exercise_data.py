@@ -66,7 +66,11 @@ def read_tracks(
     one that has them is taken (MM-Fit's 3-D joints are a skeleton of their own).
     Raises: DataError if the table is missing or unreadable, ShapeError if times of a track do not increase.
     """
-    table = read_table(poses or project.index(source) / "poses.parquet", "poses", _COLUMNS)
+    return tracks_of(read_table(poses or project.index(source) / "poses.parquet", "poses", _COLUMNS), wanted)
+
+
+def tracks_of(table: pa.Table, wanted: Collection[str]) -> dict[str, tuple[Frames, PoseTrack]]:
+    """The same of a table `poses` that is in memory."""
     table = table.filter(pc.is_in(table["sample_id"], value_set=pa.array(sorted(wanted), pa.string())))
     keys = ("sample_id", "person", "skeleton")
     table = table.sort_by([(name, "ascending") for name in (*keys, "frame")])
