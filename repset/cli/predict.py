@@ -155,4 +155,5 @@ def _entry(
 
 def _sentence(one: dict[str, Any]) -> str:
     works = ", ".join(group.replace("_", " ") for group in one["muscles"]["primary"]) if one["muscles"] else "not known"
-    return f"{one['exercise'].replace('_', ' ')} ({one['reps']} repetitions) should work: {works}"
+    count = f"{one['reps']} repetition{'s' * (one['reps'] != 1)}"
+    return f"{one['exercise'].replace('_', ' ')} ({count}) should work: {works}"
