@@ -1,0 +1,116 @@
+"""The bench of recipes and arms, on a few drawn pictures and two steps: what is trained on what, and resuming."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from repset.params import load_params
+from repset.project import Project
+from repset.records import canonical_json, read_rows, write_table
+from repset.video import ShardWriter, encode_png
+
+pytestmark = pytest.mark.train
+
+SOURCE = "sample_roboflow"
+FOLDS = ("train",) * 8 + ("calibration", "calibration", "validation", "test", "test")
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    path = Path(__file__).resolve().parent.parent / "tools" / "segmentation_bench.py"
+    spec = importlib.util.spec_from_file_location("segmentation_bench", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def drawn(project: Project) -> Project:
+    """Pictures of 40 × 40 with a bright block that is the calf; seeded, with a network that trains in a second."""
+    writer, rows, samples = ShardWriter(project.index(SOURCE), 1 << 20), [], []
+    rng = np.random.default_rng(0)
+    for number, fold in enumerate(FOLDS):
+        sample = f"{SOURCE}/{number:02d}"
+        samples.append({"sample_id": sample, "source": SOURCE, "kind": "image"})
+        image, mask = rng.integers(60, 90, (40, 40, 3), dtype=np.uint8), np.zeros((40, 40), np.uint8)
+        mask[5:30, 10:30] = 255
+        image[mask > 0] = 220
+        writer.add(sample, 0, "a", f"{number:02d}.png", encode_png(image))
+        for name, blob in (("background", None), ("calf", encode_png(mask))):
+            target = canonical_json({"class": name, "person": 0, "variant": "a"})
+            rows.append({"sample_id": sample, "source": SOURCE, "group": f"g{number}", "fold": fold,
+                         "task": "muscle_mask", "target": target, "blob": blob, "tier": "gold",
+                         "origin": "dataset"})  # fmt: skip
+    writer.close()
+    write_table(project.index(SOURCE) / "frames.parquet", "frames", writer.rows)
+    write_table(project.index(SOURCE) / "samples.parquet", "samples", samples)
+    write_table(project.seed("muscle_mask", SOURCE) / "table.parquet", "curated", rows)
+    for name in ("params.yaml", "pipelines/real.yaml"):
+        params = yaml.safe_load((project.root / name).read_text())
+        params["train"]["segmentation"] |= {
+            "size_px": 64, "batch": 4, "epochs": 2, "max_steps": 2, "encoder": "mobilenet_v2",
+            "encoder_weights": None,
+        }  # fmt: skip
+        (project.root / name).write_text(yaml.safe_dump(params))
+    return project
+
+
+def test_a_quarter_of_the_groups_keeps_its_gold(bench: ModuleType, drawn: Project, tmp_path: Path) -> None:
+    one = bench.Bench(drawn, SOURCE, tmp_path / "out", None, None)
+    gold, rest = one.quarter(0)
+    assert len({row["group"] for row in gold if row["fold"] == "train"}) == 2
+    assert len({row["group"] for row in rest}) == 6
+    assert {row["fold"] for row in rest} == {"train"}
+    assert {row["group"] for row in gold if row["fold"] != "train"} == {f"g{n}" for n in range(8, 13)}
+    assert one.quarter(1)[1] != rest
+    assert one.quarter(0)[1] == rest
+
+
+def test_the_published_recipe_stays_as_published_but_for_the_budget(
+    bench: ModuleType, drawn: Project, tmp_path: Path
+) -> None:
+    own = bench.Bench(drawn, SOURCE, tmp_path / "out", 7, 96).published(0.0003)
+    assert (own.max_steps, own.size_px, own.learning_rate, own.encoder_weights) == (7, 96, 0.0003, None)
+    assert (own.loss, own.average, own.class_aware, own.mirror_views) == ("cross_entropy", None, False, False)
+
+
+def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tmp_path: Path) -> None:
+    one = bench.Bench(drawn, SOURCE, tmp_path / "out", None, None)
+    arms = one.arms(1)
+    assert arms["data"] == "rendered sample"
+    (taken,) = arms["acceptance"]
+    assert (taken["calibration_groups"], taken["groups_missing"], taken["accepted"]) == (2, 57, 0)
+    assert taken["proposed"] == 6
+    # Nothing is accepted, so that arm is the bootstrap itself.
+    assert arms["arms"]["accepted"] == arms["arms"]["bootstrap"]
+    assert arms["minus_bootstrap"]["accepted"]["miou"] == 0.0
+    folders = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [name.split("_seed")[0] for name in folders] == ["arm_bootstrap", "arm_oracle", "arm_unfiltered"]
+    table = next((tmp_path / "out").glob("arm_unfiltered*")) / "table.parquet"
+    tiers = [(row["group"], row["tier"]) for row in read_rows(table, "curated") if row["fold"] == "train"]
+    assert {tier for _, tier in tiers} == {"gold", "accepted"}
+    assert len({group for group, _ in tiers}) == 8
+    assert all(json.loads(row["target"])["variant"] == "a" for row in read_rows(table, "curated"))
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
+    assert one.arms(1) == arms
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
+    assert load_params(drawn).accept.max_error == 0.05
+
+
+def counts(hit: int, missed: int) -> dict[str, Any]:
+    matrix = [[50, 0, 0, 0], [missed, hit, 0, 0], [0] * 4, [0] * 4]
+    return {"by_group": {"a": matrix, "b": matrix}, "miou": 0.0, "miou_muscles": hit / (hit + missed)}
+
+
+def test_runs_are_compared_over_all_seeds_together(bench: ModuleType) -> None:
+    found = bench.compare([counts(9, 1), counts(7, 3)], [counts(5, 5), counts(5, 5)])
+    assert found["miou_muscles"] == pytest.approx(0.3)
+    assert found["miou_muscles_interval_95"] == pytest.approx([0.3, 0.3])
