@@ -112,7 +112,7 @@ def said(project: Project) -> list[tuple[str, str, str, str]]:
 def shown_in_fiftyone(project: Project) -> dict[str, str]:
     """What its database is built from, sample by sample."""
     kinds = (("photos", "image"), ("clips", "clip"))
-    return {entry.doc["sample_id"]: entry.doc["digest"]
+    return {str(entry.key): entry.digest
             for name, kind in kinds for entry in Source(project, name).entries(kind)}  # fmt: skip
 
 
@@ -169,6 +169,7 @@ def test_the_ledger_rebuilds_every_decision(here: Project) -> None:
     assert curated(here) == before
     assert said(here) == expected
     assert what_became(here) == status
+    assert len(in_app) == 6
     assert shown_in_fiftyone(here) == in_app
     with stub.stub() as fresh:
         assert shown_in_label_studio(here, fresh) == in_editor
