@@ -175,7 +175,7 @@ def dress(dataset: Any, skeletons: Mapping[str, str | None], classes: Iterable[s
         if mine:
             groups.append(fo.SidebarGroupDocument(name=name, paths=mine, expanded=is_open))
     config.sidebar_groups = groups
-    guess = () if "pose" in there or "frames.pose" in there else (PREDICTED + "pose", f"frames.{PREDICTED}pose")
+    guess = () if there & {"pose", "frames.pose", "masks"} else (PREDICTED + "pose", f"frames.{PREDICTED}pose")
     config.active_fields = fo.ActiveFields(paths=[path for path in (*_ACTIVE, *guess) if path in there])
     dataset.save()
 

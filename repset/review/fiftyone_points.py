@@ -10,7 +10,7 @@ from repset.curate.fingerprints import SIDE
 from repset.landmarks import SKELETONS
 from repset.project import Project
 from repset.records import read_table
-from repset.review.fiftyone_docs import Source
+from repset.review.fiftyone_docs import Source, sample_key
 from repset.review.fiftyone_poses import SHARED_JOINTS, Joints, Track
 
 Floats = npt.NDArray[np.float64]
@@ -20,32 +20,34 @@ _SMALL = 16  # pixels of a fingerprint's side here: two components need no more
 
 
 def points_of(project: Project, source: Source, kind: str) -> dict[str, Points]:
-    """Panel → sample → place: `pictures` by how they look, `movement` by how the joints move; what is there."""
+    """Panel → id in FiftyOne → place: `pictures` by how they look, `movement` by how the joints move; what is there."""
     wanted = {row["sample_id"] for row in source.said.samples.values() if (row["kind"] == "image") == (kind == "image")}
-    found = {"pictures": _pictures(project, source.source, wanted)}
+    found = {"pictures": _pictures(project, source.source, wanted, kind == "image")}
     if kind == "clip":
         found["movement"] = _movement(project, source, wanted)
     return {key: points for key, points in found.items() if points}
 
 
-def _pictures(project: Project, source: str, wanted: set[str]) -> Points:
-    """By the fingerprints of `repset check`: their mean over a clip."""
+def _pictures(project: Project, source: str, wanted: set[str], copies: bool) -> Points:
+    """By the fingerprints of `repset check`: their mean over a clip, or (`copies`) one for each copy of a picture."""
     path = project.checks(source) / "fingerprints.parquet"
     if not path.is_file():
         return {}
-    table = read_table(path, "fingerprints", ["sample_id", "picture"])
+    table = read_table(path, "fingerprints", ["sample_id", "variant", "picture"])
     sums: dict[str, Floats] = {}
     counts: dict[str, int] = defaultdict(int)
-    for sample_id, data in zip(table["sample_id"].to_pylist(), table["picture"].to_pylist(), strict=True):
+    columns = (table[name].to_pylist() for name in ("sample_id", "variant", "picture"))
+    for sample_id, variant, data in zip(*columns, strict=True):
         if sample_id in wanted:
+            key = sample_key(sample_id, variant or "" if copies else "")
             grey = np.frombuffer(data, np.uint8).reshape(SIDE, SIDE)
             small = cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(float).ravel()
-            sums[sample_id] = sums.get(sample_id, np.zeros(_SMALL * _SMALL)) + small
-            counts[sample_id] += 1
+            sums[key] = sums.get(key, np.zeros(_SMALL * _SMALL)) + small
+            counts[key] += 1
     rows = {}
-    for sample_id, total in sums.items():
-        mean = total / counts[sample_id]
-        rows[sample_id] = (mean - mean.mean()) / (mean.std() + 1e-6)
+    for key, total in sums.items():
+        mean = total / counts[key]
+        rows[key] = (mean - mean.mean()) / (mean.std() + 1e-6)
     return _components(rows)
 
 
@@ -58,7 +60,7 @@ def _movement(project: Project, source: Source, wanted: set[str]) -> Points:
     if joints.skeleton is None:
         return {}
     rows = {
-        sample_id: row
+        sample_key(sample_id, ""): row
         for sample_id, tracks in joints.tracks.items()
         if sample_id in wanted and (row := _motion(tracks[0], joints.skeleton)) is not None
     }
@@ -92,4 +94,4 @@ def _components(rows: dict[str, Floats]) -> Points:
     _, axes = np.linalg.eigh(matrix.T @ matrix)
     two = axes[:, [-1, -2]]
     two = two * np.sign(two[np.abs(two).argmax(0), [0, 1]])
-    return {sample_id: (float(x), float(y)) for sample_id, (x, y) in zip(rows, matrix @ two, strict=True)}
+    return {key: (float(x), float(y)) for key, (x, y) in zip(rows, matrix @ two, strict=True)}

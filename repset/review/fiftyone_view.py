@@ -263,14 +263,14 @@ def _map(project: Project, dataset: Any, source: Source, kind: str) -> None:
     """The embeddings panel: samples by likeness, as points that need no model."""
     import fiftyone.brain as fob
 
-    for key, found in points_of(project, source, kind).items():
-        if key in dataset.list_brain_runs():
-            dataset.delete_brain_run(key)
-        ids = dict(zip(*dataset.values(["sample_id", "id"]), strict=True)) if len(found) >= MANY else {}
-        points = {ids[sample_id]: np.asarray(at, float) for sample_id, at in found.items() if sample_id in ids}
-        if points:
+    for name, found in points_of(project, source, kind).items():
+        if name in dataset.list_brain_runs():
+            dataset.delete_brain_run(name)
+        there = set(dataset.values("id"))
+        points = {key: np.asarray(at, float) for key, at in found.items() if key in there}
+        if len(points) >= MANY:
             view = dataset.select(list(points), ordered=True)
-            fob.compute_visualization(view, points=np.stack(list(points.values())), brain_key=key)
+            fob.compute_visualization(view, points=np.stack(list(points.values())), brain_key=name)
 
 
 # --- the App ---------------------------------------------------------------------------------------------------------
