@@ -100,7 +100,7 @@ class TableWriter:
 
 
 def pose_table(
-    sample_id: str,
+    sample_id: str | Sequence[str],
     skeleton: str,
     frame: npt.NDArray[Any],
     time_s: npt.NDArray[Any],
@@ -114,6 +114,7 @@ def pose_table(
     """Rows of table `poses` from whole arrays (no Python object per joint).
 
     Args:
+        sample_id: of all rows, or one for each row (many clips at once, which is much faster than one by one).
         frame, time_s: (T,); xy_px: (T, K, 2) pixels; visibility, state: (T, K); xyz_m: (T, K, 3) metres or None.
     """
     rows, joints = visibility.shape
@@ -124,7 +125,7 @@ def pose_table(
         return pa.ListArray.from_arrays(offsets, pa.array(flat, kind, from_pandas=False))
 
     columns = {
-        "sample_id": pa.array([sample_id] * rows, pa.string()),
+        "sample_id": pa.array([sample_id] * rows if isinstance(sample_id, str) else sample_id, pa.string()),
         "frame": pa.array(np.asarray(frame, np.int32)),
         "time_s": pa.array(np.asarray(time_s, np.float64), from_pandas=False),
         "person": pa.array(np.full(rows, person, np.int32)),
@@ -140,16 +141,17 @@ def pose_table(
 
 
 def box_table(
-    sample_id: str, frame: npt.NDArray[Any], box_px: npt.NDArray[Any], origin: str, person: int = 0
+    sample_id: str | Sequence[str], frame: npt.NDArray[Any], box_px: npt.NDArray[Any], origin: str, person: int = 0
 ) -> pa.Table:
     """Rows of table `boxes` from whole arrays.
 
     Args:
+        sample_id: of all rows, or one for each row.
         frame: (N,); box_px: (N, 4) left, top, width, height.
     """
     rows = len(frame)
     columns = {
-        "sample_id": pa.array([sample_id] * rows, pa.string()),
+        "sample_id": pa.array([sample_id] * rows if isinstance(sample_id, str) else sample_id, pa.string()),
         "frame": pa.array(np.asarray(frame, np.int32)),
         "person": pa.array(np.full(rows, person, np.int32)),
         **{

@@ -10,6 +10,7 @@ import json
 import math
 import pickle
 import pickletools
+import struct
 import zlib
 from collections.abc import Iterator
 from tokenize import TokenError
@@ -148,6 +149,7 @@ def plain_mat(data: bytes) -> bytes:
 
 
 _MAT_MATRIX, _MAT_PACKED = 14, 15
+_MAT_TAG = struct.Struct("<II")  # kind and size
 _MAT_CLASSES = frozenset((4, *range(6, 16)))  # text, double, single, whole numbers
 
 
@@ -156,7 +158,7 @@ def _mat_elements(data: bytes) -> Iterator[bytes]:
     while at < len(data):
         if at + 8 > len(data):
             raise ValueError("an element that is cut off")
-        kind, size = (int.from_bytes(data[at + i : at + i + 4], "little") for i in (0, 4))
+        kind, size = _MAT_TAG.unpack_from(data, at)
         if at + 8 + size > len(data):
             raise ValueError("an element that is cut off")
         element = data[at : at + 8 + size]
@@ -165,7 +167,9 @@ def _mat_elements(data: bytes) -> Iterator[bytes]:
                 element = zlib.decompressobj().decompress(element[8:], LARGEST_MAT + 1 - min(total, LARGEST_MAT))
             except zlib.error as error:
                 raise ValueError("a packed element that is damaged") from error
-            kind, inner = (int.from_bytes(element[i : i + 4], "little") for i in (0, 4))
+            if len(element) < 8:
+                raise ValueError("an element that is cut off")
+            kind, inner = _MAT_TAG.unpack_from(element)
             if inner + 8 > len(element) and len(element) + total <= LARGEST_MAT:
                 raise ValueError("an element that is cut off")
             at += 8 + size
