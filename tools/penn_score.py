@@ -94,8 +94,9 @@ def draw(path: Path, clips: list[data.Clip], captions: list[str]) -> None:
             axis.set_yticks([])
             axis.set_xlabel(f"frame {clip.frames[frame]}", fontsize=6, labelpad=2, color="0.4")
             axis.spines[:].set_color("0.85")
-        row[0].set_title(caption, loc="left", fontsize=9).set_in_layout(False)  # wider than its axes
-    fig.tight_layout(pad=2, h_pad=2.2, w_pad=0.2)
+        row[0].set_title(caption, loc="left", fontsize=9)
+    height = fig.get_size_inches()[1]
+    fig.subplots_adjust(0.01, 0.25 / height, 0.99, 1 - 0.3 / height, 0.05, 0.3)
     with atomic_path(path) as temporary:
         fig.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
     plt.close(fig)

@@ -94,6 +94,7 @@ def _arm(
 ) -> dict[str, Any]:  # fmt: skip
     """Train on some frames and score others."""
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # a network this small only waits for a second one
     net, rng = network(), np.random.default_rng(seed)
     optimiser = torch.optim.Adam(net.parameters(), LEARNING_RATE)
     weight = torch.from_numpy((1 / np.bincount(truth[train], minlength=2)).astype(np.float32))
