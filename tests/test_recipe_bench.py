@@ -23,7 +23,7 @@ FOLDS = ("train",) * 8 + ("calibration", "calibration", "validation", "test", "t
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    path = Path(__file__).resolve().parent.parent / "tools" / "segmentation_bench.py"
+    path = Path(__file__).resolve().parent.parent / "tools" / "recipe_bench.py"
     spec = importlib.util.spec_from_file_location("segmentation_bench", path)
     assert spec is not None
     assert spec.loader is not None
