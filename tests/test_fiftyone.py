@@ -2,12 +2,11 @@
 
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import label_studio_world as world
 import numpy as np
 import pytest
 
@@ -22,18 +21,6 @@ from repset.review import fiftyone_view as view
 from repset.review.fiftyone_docs import Source, sample_key
 from repset.review.fiftyone_points import points_of
 
-
-def load(name: str) -> ModuleType:
-    """A module beside this one."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-world = load("label_studio_world")
 PHOTOS = 24
 
 

@@ -1,13 +1,12 @@
 """What FiftyOne is given and what comes back from it, without its database: documents, labels, decisions."""
 
-import importlib.util
 import io
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
 import cv2
+import label_studio_world as world_of
 import numpy as np
 import pytest
 
@@ -23,18 +22,6 @@ from repset.review.fiftyone_decide import Picked, decide, joint_key, labels_of, 
 from repset.review.fiftyone_docs import Source, sample_key
 from repset.review.fiftyone_final import predict
 
-
-def load(name: str) -> Any:
-    """A module beside this one."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-world_of = load("label_studio_world")
 CLASSES, SIZE, blob_mask, lines = world_of.CLASSES, world_of.SIZE, world_of.blob_mask, world_of.lines
 
 PHOTO, CLIP = ("photos/000", ""), ("clips/000", "")

@@ -1,18 +1,17 @@
 """What can break between Label Studio and the ledger: every failure is a sentence, no kill loses or doubles a thing."""
 
-import importlib.util
 import json
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import label_studio_stub as stub
+import label_studio_world as world
 import pytest
 
 from repset.curate.ledger import Ledger
@@ -23,18 +22,6 @@ from repset.review.ls_items import select
 from repset.review.ls_pull import pull
 from repset.review.ls_push import push
 
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-stub, world = load("label_studio_stub"), load("label_studio_world")
 client, send, bring = world.client, world.send, world.bring
 by_sample, lines, shown = world.by_sample, world.lines, world.shown
 TITLE = title_of("photos", "image")

@@ -3,19 +3,18 @@
 Skipped where `python tools/label_studio_server.py --install` was not run.
 """
 
-import importlib.util
 import json
 import os
 import shutil
 import socket
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import label_studio_server as tool
+import label_studio_world as world
 import numpy as np
 import pytest
 from label_studio_sdk.converter import brush
@@ -38,19 +37,6 @@ pytestmark = [
         reason=f"no Label Studio in {ENV.name}/: python tools/label_studio_server.py --install",
     ),
 ]
-
-
-def load(name: str, folder: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tool, world = load("label_studio_server", ROOT / "tools"), load("label_studio_world", Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """Push and pull against a stand-in: each item there once, each decision in the ledger once."""
 
-import importlib.util
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import label_studio_stub as stub
+import label_studio_world as world
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -25,18 +24,6 @@ from repset.review.ls_items import select
 from repset.review.ls_pull import reviewers, status
 from repset.review.ls_values import mask_from_rle, rle_from_mask
 
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-stub, world = load("label_studio_stub"), load("label_studio_world")
 client, send, bring = world.client, world.send, world.bring
 by_sample, lines, shown = world.by_sample, world.lines, world.shown
 TITLE = title_of("photos", "image")

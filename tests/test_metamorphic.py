@@ -3,13 +3,11 @@
 The transformations are those of `tools/trust.py`, which tries them on every clip and on the pictures themselves.
 """
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+import trust_relations as relations
 
 from repset.landmarks import BLAZEPOSE_33
 from repset.sample.catalogue import motion_tracks
@@ -19,19 +17,6 @@ TOOLS = Path(__file__).resolve().parent.parent / "tools"
 EXERCISES = ("squat", "push_up", "pull_up", "sit_up", "bicep_curl", "shoulder_press", "lateral_raise", "jumping_jack")
 SIZE, PIXELS_PER_M = (640, 480), 180.0
 REPS = 4
-
-
-def load(name: str) -> ModuleType:
-    """A module of tools/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-relations = load("trust_relations")
 
 
 def seen(exercise: str, azimuth_deg: float = 50.0, seed: int = 3, reps: int = REPS) -> PoseTrack:

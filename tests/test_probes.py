@@ -1,14 +1,13 @@
 """Labels wrong on purpose: what they look like, that none is merged, and that the true one goes out again."""
 
-import importlib.util
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import label_studio_stub as stub
+import label_studio_world as world
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,19 +21,6 @@ from repset.project import Project
 from repset.review.ls_tasks import Item, Shown
 from repset.review.ls_values import mask_from_rle
 from repset.review.probes import judged_places, share_of, shifted, with_probe
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-stub, world = load("label_studio_stub"), load("label_studio_world")
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ Decisions made with all three tools come back: in the curated tables of a forced
 and in what a new Label Studio server is sent.
 """
 
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import label_studio_stub as stub
+import label_studio_world as world
 import pytest
 
 pytest.importorskip("bson", reason="FiftyOne (extra: review) is not installed")
@@ -30,18 +30,6 @@ from repset.review.rep_queue import Desk, repetitions
 
 pytestmark = pytest.mark.graph
 SOURCES = {"muscle_mask": "photos", "exercise": "clips", "form": "clips"}
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-stub, world = load("label_studio_stub"), load("label_studio_world")
 
 
 def run(project: Project, *words: str) -> None:

@@ -191,7 +191,8 @@ def test_an_empty_project_names_the_commands_that_come_next(project: Project) ->
     assert commands == [
         "dvc repro index", "dvc repro index", "dvc repro autolabel", "dvc repro curate",
         "dvc repro curate_form", "dvc repro evaluate_labels",
-        "dvc repro check", "dvc repro split", "dvc repro", "dvc repro evaluate@segmentation", "dvc repro evaluate@exercise",
+        "dvc repro check", "dvc repro split", "dvc repro",
+        "dvc repro evaluate@segmentation", "dvc repro evaluate@exercise",
     ]  # fmt: skip
     assert "sample_roboflow, sample_penn_action and sample_mmfit have not been read yet." in page.text
 

@@ -11,10 +11,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import browser as chrome
 import cv2
+import label_studio_world as world
 import numpy as np
 import pytest
 
@@ -26,17 +27,6 @@ if importlib.util.find_spec("fiftyone") is None:
     pytest.skip("FiftyOne (extra: review) is not installed", allow_module_level=True)
 
 
-def load(name: str) -> ModuleType:
-    """A module beside this one."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-world, chrome = load("label_studio_world"), load("browser")
 START_S = 300  # importing FiftyOne takes half a minute on a busy machine, its database as long
 
 

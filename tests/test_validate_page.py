@@ -1,11 +1,9 @@
 """The page of `repset validate` in a real browser: clicks become joints, a number becomes a count."""
 
-import importlib.util
-import sys
 import threading
 from pathlib import Path
-from types import ModuleType
 
+import browser
 import numpy as np
 import pytest
 
@@ -13,18 +11,6 @@ from repset.review.validate_desk import Answers, Desk, DeskServer, prepare
 from repset.review.validate_picks import Pick
 from repset.video import write_video
 
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-browser = load("browser")
 BOX = (20, 40, 160, 240)
 JOINTS = ("left_shoulder", "left_elbow", "left_wrist")
 
