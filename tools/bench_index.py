@@ -35,6 +35,7 @@ from repset.project import Project
 from repset.sources import SOURCES
 from repset.sources.fetch import pack
 from repset.sources.index import index_source
+from repset.sources.pulled import note_pull
 from repset.sources.tree import FolderTree
 
 SPEC = SourceSpec(family="penn_action", rendered=True, origin="x")
@@ -163,6 +164,7 @@ def main() -> None:
         if options.frames_gb:
             archive = project.raw("penn") / "Penn_Action.tar.gz"
             frames = write_archive(archive, options.frames_gb)
+            note_pull(project, "penn", "bench")  # as after `repset pull`: the archive's hash is known
             print(f"{archive.stat().st_size / 1e9:.2f} GB, {frames:,} frames of {SIZE[0]} × {SIZE[1]} (drawn)")
             cost = compare(project.root, options.labels, "gunzip", options.rounds)
             ratio = {name: cost["gunzip"][name] / cost["index"][name] for name in ("wall_s", "cpu_s")}
@@ -173,6 +175,7 @@ def main() -> None:
                 SOURCES["penn_action"],
                 project.raw("penn") / "penn.zip",
             )
+            note_pull(project, "penn", "bench")
             cost = compare(project.root, options.labels, "loadmat", options.rounds)
             ratio = {name: cost["index"][name] / cost["loadmat"][name] for name in ("wall_s", "cpu_s")}
             print(f"times the bare loop: {ratio['wall_s']:.2f} (bar 2.00), by processor time {ratio['cpu_s']:.2f}")

@@ -24,6 +24,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -252,12 +253,21 @@ def _unit(cells: Floats) -> Floats:
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-3), np.float32)
 
 
-def _cut(band: Floats, view: tuple[float, float, float]) -> Floats:
-    """One view of a band-passed picture, (_CELL, _CELL)."""
-    x, y, side = (SIDE * part for part in view)
-    steps = (np.arange(_CELL, dtype=np.float32) + 0.5) * (side / _CELL) - 0.5
-    across, down = np.meshgrid(x + steps, y + steps)
-    return np.asarray(cv2.remap(band, across.astype(np.float32), down.astype(np.float32), cv2.INTER_LINEAR), np.float32)
+def _cuts(band: Floats, count: int) -> Floats:
+    """The first of VIEWS from a band-passed picture, (count, _CELL, _CELL)."""
+    return np.asarray(cv2.remap(band, *_places(count), cv2.INTER_LINEAR), np.float32).reshape(count, _CELL, _CELL)
+
+
+@cache
+def _places(count: int) -> tuple[Floats, Floats]:
+    """Where in a picture the cells of the first of VIEWS lie: x and y, (count × _CELL, _CELL) each."""
+    places = []
+    for view in VIEWS[:count]:
+        x, y, side = (SIDE * part for part in view)
+        steps = (np.arange(_CELL, dtype=np.float32) + 0.5) * (side / _CELL) - 0.5
+        places.append(np.meshgrid(x + steps, y + steps))
+    across, down = (np.concatenate(part).astype(np.float32) for part in zip(*places, strict=True))
+    return across, down
 
 
 class _Described:
@@ -265,9 +275,9 @@ class _Described:
 
     def __init__(self, of: Gallery) -> None:
         bands = [_band(picture) for picture in of.pictures]
-        whole = np.stack([_cut(band, VIEWS[0]) for band in bands])
+        whole = np.stack([_cuts(band, 1)[0] for band in bands])
         self._plain, self._mirrored = _unit(whole), _unit(whole[..., ::-1])
-        self._views = np.stack([_unit(np.stack([_cut(band, view) for view in VIEWS[:CLIP_VIEWS]])) for band in bands])
+        self._views = np.stack([_unit(_cuts(band, CLIP_VIEWS)) for band in bands])
         self._starts = np.flatnonzero(np.r_[True, of.owner[1:] != of.owner[:-1]])
         self._bounds = np.r_[self._starts, len(of.owner)]
 
@@ -277,7 +287,7 @@ class _Described:
         for picture in mine:
             band = _band(keys_of.pictures[picture])
             count = len(VIEWS) if keys_of.still[keys_of.owner[picture]] else CLIP_VIEWS
-            cuts = np.stack([_cut(band, view) for view in VIEWS[:count]])
+            cuts = _cuts(band, count)
             views, whole = _unit(cuts), np.stack([_unit(cuts[0]), _unit(cuts[0][:, ::-1])])
             trimmed_there = np.maximum((views @ self._plain.T).max(axis=0), (views @ self._mirrored.T).max(axis=0))
             trimmed_here = np.einsum("pvd,wd->pvw", self._views, whole, optimize=True).max(axis=(1, 2))
@@ -317,8 +327,8 @@ def aligned(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> tuple[float, 
 def _laid_over(whole: npt.NDArray[np.uint8], part: npt.NDArray[np.uint8]) -> float:
     """Correlation once `part` is laid over the place in `whole` that it may have been cut from."""
     in_whole, in_part = _band(whole), _band(part)
-    views = _unit(np.stack([_cut(in_whole, view) for view in VIEWS]))
-    likeness = views @ _unit(_cut(in_part, VIEWS[0]))
+    views = _unit(_cuts(in_whole, len(VIEWS)))
+    likeness = views @ _unit(_cuts(in_part, 1)[0])
     at = int(likeness.argmax())
     if likeness[at] < WORTH_PROVING:
         return 0.0

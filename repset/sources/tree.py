@@ -4,7 +4,6 @@ Nothing is extracted. A hostile archive is refused before its content is used: n
 devices, and limits on the number of files, their size and their compression.
 """
 
-import copy
 import gzip
 import os
 import stat
@@ -135,6 +134,9 @@ class ZipTree(Tree):
         with _damage(where, "zip"):
             self._zip = zipfile.ZipFile(path)
         self._members = {info.filename: info for info in self._checked()}
+        self._sizes = {name: info.file_size for name, info in self._members.items()}
+        for info in self._members.values():
+            info.file_size += 1  # of a file that goes on, one byte more is unpacked, not all that zlib would give
 
     def _checked(self) -> Iterator[zipfile.ZipInfo]:
         names, total, packed = Names(self.where), 0, self._path.stat().st_size
@@ -185,14 +187,12 @@ class ZipTree(Tree):
 
     def read(self, name: str) -> bytes:
         """Content of one file, its checksum and stated size verified; no more memory is taken than it states."""
-        info = self._members[name]
-        asked = copy.copy(info)
-        asked.file_size += 1  # of a file that goes on, one byte more is unpacked, not all that zlib would give
+        stated = self._sizes[name]
         with _damage(self.where, "zip"):
-            with self._zip.open(asked) as handle:
-                data = handle.read(asked.file_size)
-            if len(data) != info.file_size:
-                raise zipfile.BadZipFile(f"{name} is not of the {info.file_size:,} bytes it states")
+            with self._zip.open(self._members[name]) as handle:
+                data = handle.read(stated + 1)
+            if len(data) != stated:
+                raise zipfile.BadZipFile(f"{name} is not of the {stated:,} bytes it states")
         return data
 
 
