@@ -183,7 +183,7 @@ def test_joints_outside_limbs_that_jump_and_swapped_sides_are_named(project: Pro
     assert found == {
         ("joints_outside", "w"): "3 joints labelled as seen lie outside the 128 × 96 px image, the first is head at "
         f"({xy[5, 0, 0]:.0f}, -20).",
-        ("limb_jump", "w"): "a limb changes its length by 0.61 body sizes in one frame, and 1 more frames like it.",
+        ("limb_jump", "w"): "a limb changes its length by 0.61 body sizes in one frame, and in 1 more.",
         ("side_swap", "w"): "left and right change places at frame 30.",
     }
 

@@ -67,7 +67,7 @@ def poses(table: pa.Table, samples: Sequence[Row]) -> Found:
                 code="limb_jump", severity="warning", sample_id=track.sample_id, frame=int(track.frame[at[worst]]),
                 value=round(float(change[worst]), 3),
                 sentence=f"a limb changes its length by {change[worst]:.2f} body sizes in one frame"
-                + (f", and {len(at) - 1} more frames like it." if len(at) > 1 else "."),
+                + (f", and in {len(at) - 1} more." if len(at) > 1 else "."),
             )  # fmt: skip
         swaps = kinematics.side_swaps(track.xy_px, track.time_s)
         if len(swaps):
