@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,37 @@ def test_the_report_is_one_page_without_outside_requests(done: Project) -> None:
 
 def test_the_next_repro_finds_nothing_to_do(done: Project) -> None:
     assert "Data and pipelines are up to date." in run(done.root, "dvc", "repro")
+
+
+def would_run(project: Project) -> set[str]:
+    """Stages that the next `dvc repro` would run, with all that depend on them."""
+    return set(re.findall(r"Running stage '(.+?)'", run(project.root, "dvc", "repro", "--dry", "--force-downstream")))
+
+
+def test_a_change_to_one_source_runs_only_what_depends_on_it(done: Project) -> None:
+    assert would_run(done) == set()
+    path = done.root / "pipelines" / "sample_mmfit.yaml"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f"{before}fps: 31.0\n", encoding="utf-8")
+    try:
+        stages = would_run(done)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert stages == {
+        *(
+            f"{s}@sample_mmfit"
+            for s in ("pull", "index", "check", "split", "autolabel", "evaluate_labels", "curate_form")
+        ),
+        "seed@exercise-sample_mmfit",
+        "bootstrap@exercise",
+        *(f"{s}@exercise-sample_mmfit" for s in ("preannotate", "accept", "curate")),
+        # the model that learns from both sources proposes for both
+        *(f"{s}@exercise-sample_penn_action" for s in ("preannotate", "accept", "curate")),
+        "train@exercise",
+        "evaluate@exercise",
+        "report",
+    }
+    assert would_run(done) == set()
 
 
 def test_no_output_names_the_folder_it_was_made_in(done: Project) -> None:
