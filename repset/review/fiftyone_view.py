@@ -72,7 +72,7 @@ def prepare(project: Project, reviewer: str) -> Any:
             "fiftyone: expected to set its environment before it is imported, found it imported already. "
             "Start a new process."
         )
-    _be_patient()
+    _own_database(project)
     try:
         fo.list_datasets()
     except Exception as error:  # it raises its own, pymongo's and subprocess errors, of no common kind
@@ -84,10 +84,15 @@ def prepare(project: Project, reviewer: str) -> Any:
     return fo
 
 
-def _be_patient() -> None:
-    """Wait longer for the embedded database: FiftyOne gives up after a minute, which a busy machine can take."""
+def _own_database(project: Project) -> None:
+    """The embedded database is this project's, and there is time for it to start.
+
+    FiftyOne takes any running one of its service name for its own, that of another project too; and it gives up after a
+    minute, which a busy machine can take.
+    """
     from fiftyone.core.service import DatabaseService
 
+    DatabaseService.service_name = f"db-{sha256_bytes(str(project.root.resolve()).encode())[:12]}"
     DatabaseService.port = property(lambda service: service._wait_for_child_port(timeout=DATABASE_WAIT_S))
 
 
