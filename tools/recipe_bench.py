@@ -6,7 +6,7 @@
 The project must hold the seed table of the source: run `dvc repro` first, or pull, index, check, split and seed it.
 
 recipes: the published recipe (pipelines/real.yaml, without ImageNet weights, at the size and steps of params.yaml) with
-three learning rates, and ours (params.yaml, group train), over the same seeds. The rate is chosen on the fold
+three learning rates, and ours (models/segmentation/ours.yaml), over the same seeds. The rate is chosen on the fold
 validation; the fold test is scored once a training.
 
 arms: a quarter of the training groups keeps its gold, the others lose it. Trained on that quarter alone (bootstrap),
@@ -42,6 +42,7 @@ from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, wr
 RATES = (0.0001, 0.0003, 0.001)
 ARMS = ("bootstrap", "accepted", "unfiltered", "oracle")
 GOLD_SHARE = 0.25
+OURS = Path(__file__).resolve().parent.parent / "models" / "segmentation" / "ours.yaml"
 Rows = list[dict[str, Any]]
 
 
@@ -126,8 +127,9 @@ class Bench:
         return {"source": self.source, "data": kind, "fold": "test", "seeds": seeds, **self.budget}
 
     def ours(self) -> SegmentationTrain:
-        """params.yaml, group train, within the budget."""
-        return self.params.train.segmentation.model_copy(update=self.budget)
+        """models/segmentation/ours.yaml over params.yaml, group train, within the budget."""
+        own = self.params.train.segmentation.model_dump() | load_yaml(OURS)
+        return parse(SegmentationTrain, own, OURS).model_copy(update=self.budget)
 
     def published(self, rate: float) -> SegmentationTrain:
         """pipelines/real.yaml within the budget."""
