@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 TIMEOUT_S = 120.0  # 520 tasks of 11 MB in one import took the server 42 s on two busy cores
 READS = 4  # attempts of a request that changes nothing
-PAGE = 500
+PAGE = 2000
 EXPORT = 100  # tasks of one export
 
 _CHECK_URL = "Check the address (LABEL_STUDIO_URL or --url)"

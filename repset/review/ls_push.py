@@ -23,6 +23,7 @@ from repset.review.ls_items import Selection
 from repset.review.ls_tasks import Item, Json, Shown, task_of
 
 BATCH_TASKS, BATCH_BYTES = 260, 8_000_000
+FIRST_TASKS = 32  # the first batch is small, the next twice as large …: the server works while the rest is made ready
 """Of one import: the server's own limit is 250 MB, its pace (12–110 tasks a second) sets these."""
 
 _ATTEMPTS = 5
@@ -188,14 +189,14 @@ class _Sender:
     def _batches(self, items: Iterable[Item]) -> Iterator[dict[str, bytes]]:
         """Key → task as JSON."""
         batch: dict[str, bytes] = {}
-        size = 0
+        size, most = 0, min(FIRST_TASKS, BATCH_TASKS)
         for item in items:
             task = self.task(item)
             batch[item.key], self.sent[item.key] = json.dumps(task).encode(), _state(task)
             size += len(batch[item.key])
-            if len(batch) >= BATCH_TASKS or size >= BATCH_BYTES:
+            if len(batch) >= most or size >= BATCH_BYTES:
                 yield batch
-                batch, size = {}, 0
+                batch, size, most = {}, 0, min(2 * most, BATCH_TASKS)
         if batch:
             yield batch
 
