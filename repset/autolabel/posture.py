@@ -22,7 +22,6 @@ MIN_REP_BEND = 0.5  # of the exercise's minimum: what every single repetition be
 END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
 SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
-DROP_TORSO = 0.25  # 12 cm
 FEET_PART_TORSO = 0.3  # 75 of the 77 jumping jack clips of Penn Action with both ankles marked part them by more
 MOSTLY = 0.8  # of a repetition's frames must show hips and feet
 SEEN = 0.5  # visibility from which feet and hands are where they are shown
@@ -83,15 +82,6 @@ def _feet_part(clean: CleanTrack, rep: Rep) -> bool:
 
 def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
     """The hips come nearer to the lower foot, as they do in no walk."""
-    return _sinks(clean, rep, SINK_TORSO)
-
-
-def _hips_drop(clean: CleanTrack, rep: Rep) -> bool:
-    """The knees bend to lift the bar from below and to get under it: more than who reaches up sways."""
-    return _sinks(clean, rep, DROP_TORSO)
-
-
-def _sinks(clean: CleanTrack, rep: Rep, least_torso: float) -> bool:
     inside = slice(rep.start, rep.end)
     track = clean.track
     hips = np.stack([_seen(track, f"{side}_hip", inside)[:, 1] for side in ("left", "right")])
@@ -100,7 +90,7 @@ def _sinks(clean: CleanTrack, rep: Rep, least_torso: float) -> bool:
     known = height[np.isfinite(height)]
     if len(known) < max(2.0, MOSTLY * len(height)):  # the lowest point may be among what is hidden
         return True
-    return not float(np.ptp(known)) < least_torso * _size(clean, inside)
+    return not float(np.ptp(known)) < SINK_TORSO * _size(clean, inside)
 
 
 def _hands_hold(clean: CleanTrack, rep: Rep) -> bool:
@@ -165,7 +155,6 @@ CHECKS: dict[str, Callable[[CleanTrack, Rep], bool]] = {
     "feet_planted": _feet_planted,
     "hands_hold": _hands_hold,
     "hanging": _hanging,
-    "hips_drop": _hips_drop,
     "hips_sink": _hips_sink,
     "lying": _lying,
     "overhead": _overhead,

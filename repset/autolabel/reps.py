@@ -25,9 +25,7 @@ from repset.schema import Floats, PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 Combine = Literal["mean", "both", "active"]
-Posture = Literal[
-    "lying", "upright", "hanging", "hands_hold", "feet_planted", "feet_part", "hips_sink", "hips_drop", "overhead"
-]
+Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "feet_part", "hips_sink", "overhead"]
 
 TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
@@ -82,7 +80,7 @@ COUNTING: dict[str, Counting] = {
     "lateral_raise": Counting("mean", 25, 0.3, True, ("feet_planted",)),
     "jumping_jack": Counting("mean", 40, 0.3, True, ("upright", "feet_part")),
     "jump_rope": Counting("mean", 0.06, 0.2, True, ("upright", "feet_planted"), ("hip", ""), 1.2, 2),
-    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_drop",), ("wrist", "shoulder")),
+    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_sink",), ("wrist", "shoulder")),
 }
 """One row per exercise of the ontology (a test insists). Heights: the wrist over the shoulder tells a lift overhead
 from any pull; a hop is the hip's rise over its own slow path, which no interior angle shows."""

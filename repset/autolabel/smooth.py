@@ -212,12 +212,16 @@ def cut_segments(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> tuple[tup
 
 
 def _nearby(step: Doubles, frames: int = 4) -> Doubles:
-    """Median of the steps before and after each, without itself."""
+    """Median of the steps before and after each, without itself, or the larger of the two beside it.
+
+    A lift or a fast squat speeds up and slows down over frames; a cut stands alone.
+    """
     if not len(step):
         return step
     padded = np.pad(step, frames, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * frames + 1)
-    return _nanmedian(np.delete(windows, frames, axis=1))
+    beside = np.fmax(windows[:, frames - 1], windows[:, frames + 1])
+    return np.fmax(_nanmedian(np.delete(windows, frames, axis=1)), beside)
 
 
 def reject_outliers(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> int:
