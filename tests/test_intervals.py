@@ -22,6 +22,7 @@ def test_frames_of_one_clip_do_not_count_as_many() -> None:
     clips = np.repeat([0, 1], 100)
     # residual sums ±50; √(2 · 2 · 50²) / 200 = 0.5
     assert intervals.of_clustered_mean(hits, clips) == pytest.approx([0.5 - 0.98, 0.5 + 0.98])
+    assert intervals.of_clustered_mean(hits, clips, within=(0, 1)) == [0, 1]
     assert intervals.of_clustered_mean(hits, np.zeros(200, np.int64)) is None
 
 

@@ -27,11 +27,16 @@ def of_mean_size(values: Sequence[float]) -> Interval:
     return _rounded(max(0.0, float(np.mean(values)) - half), float(np.mean(values)) + half)
 
 
-def of_clustered_mean(values: npt.NDArray[np.float64], cluster: npt.NDArray[np.int64]) -> Interval:
+def of_clustered_mean(
+    values: npt.NDArray[np.float64],
+    cluster: npt.NDArray[np.int64],
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
     """Interval of a mean over frames, from the spread between clips (linearised ratio estimator: Cochran 1977, 6.5).
 
     Args:
         values: (N,) one a frame; cluster: (N,) its clip. None where fewer than two clips have a value.
+        within: what the mean can be at all; the interval is cut off there.
     """
     known = np.isfinite(values)
     values, cluster = values[known], cluster[known]
@@ -40,7 +45,7 @@ def of_clustered_mean(values: npt.NDArray[np.float64], cluster: npt.NDArray[np.i
         return None
     rest = np.bincount(place, values - values.mean())
     half = Z * np.sqrt(len(names) / (len(names) - 1) * (rest**2).sum()) / len(values)
-    return _rounded(float(values.mean()) - half, float(values.mean()) + half)
+    return _rounded(*np.clip([values.mean() - half, values.mean() + half], *within))
 
 
 def _rounded(low: float, high: float) -> list[float]:

@@ -133,7 +133,7 @@ def _cell(
     hits = np.where(usable, error <= 0.2 * torso, np.nan)
     clips = np.broadcast_to(clip.reshape(-1, *[1] * (error.ndim - 1)), error.shape)
     return cell | {
-        "pck_torso_0.2_interval": intervals.of_clustered_mean(hits.ravel(), clips.ravel()),
+        "pck_torso_0.2_interval": intervals.of_clustered_mean(hits.ravel(), clips.ravel(), within=(0, 1)),
         "median_error_torso": _round(float(np.median(relative))) if len(relative) else None,
     }
 
