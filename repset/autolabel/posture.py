@@ -23,6 +23,7 @@ END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, els
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
 SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
 FEET_PART_TORSO = 0.3  # 75 of the 77 jumping jack clips of Penn Action with both ankles marked part them by more
+SIDE_ON_TORSO = 0.25  # shoulders that look narrower than this (a third of their width) are seen from the side
 MOSTLY = 0.8  # of a repetition's frames must show hips and feet
 SEEN = 0.5  # visibility from which feet and hands are where they are shown
 UPRIGHT_BELOW_DEG = 50.0  # a trunk nearer to the vertical than this does not lie
@@ -74,10 +75,19 @@ def _feet_planted(clean: CleanTrack, rep: Rep) -> bool:
 
 
 def _feet_part(clean: CleanTrack, rep: Rep) -> bool:
-    """The feet jump apart and together again, or are not seen."""
+    """The feet jump apart and together again, or it cannot be seen: hidden, or along the line of sight."""
     inside = slice(rep.start, rep.end)
-    gap = np.linalg.norm(_seen(clean.track, "left_ankle", inside) - _seen(clean.track, "right_ankle", inside), axis=-1)
-    return not _span(gap) < FEET_PART_TORSO * _size(clean, inside) or bool(np.isfinite(gap).mean() < MOSTLY)
+    size = _size(clean, inside)
+    gaps = {
+        joint: np.linalg.norm(
+            _seen(clean.track, f"left_{joint}", inside) - _seen(clean.track, f"right_{joint}", inside), axis=-1
+        )
+        for joint in ("ankle", "shoulder")
+    }
+    feet, shoulders = gaps["ankle"], gaps["shoulder"][np.isfinite(gaps["shoulder"])]
+    if np.isfinite(feet).mean() < MOSTLY or (len(shoulders) and np.median(shoulders) < SIDE_ON_TORSO * size):
+        return True
+    return not _span(feet) < FEET_PART_TORSO * size
 
 
 def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
