@@ -4,10 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from repset.project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Everyone's run tries the same examples; `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore")
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
