@@ -77,10 +77,6 @@ def gather_slots(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Slot]]:
     return slots
 
 
-def _by_precedence(row: Row) -> tuple[Any, ...]:
-    return (_RANK[row["tier"]], order(row), row["origin"], row["blob"] or b"")
-
-
 def _candidate(row: Mapping[str, Any]) -> Row:
     """A row as a candidate: what a person decided in an earlier merge becomes again what the person was shown."""
     plain = {column: row[column] for column in LABEL_COLUMNS}

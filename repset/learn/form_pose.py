@@ -5,7 +5,7 @@ other joints and the trunk do meanwhile. A number of its own says how much of th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repset import angles
-from repset.exercises import BY_NAME, EXERCISES
+from repset.exercises import BY_NAME
 from repset.learn import exercise_data as poses
 from repset.project import Project
 from repset.records import read_rows
@@ -155,9 +155,3 @@ def _better(every: Mapping[str, npt.NDArray[np.float32]], name: str) -> npt.NDAr
     """Mean of both sides, or the one that is seen."""
     left, right = every[f"left_{name}"], every[f"right_{name}"]
     return np.where(np.isnan(left), right, np.where(np.isnan(right), left, (left + right) / 2))
-
-
-def one_hot(reps: Sequence[Rep]) -> npt.NDArray[np.float64]:
-    """(R, E) which exercise of the ontology each repetition is of."""
-    names = [exercise.name for exercise in EXERCISES]
-    return np.asarray(np.eye(len(names))[[names.index(rep.exercise) for rep in reps]])

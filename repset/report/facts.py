@@ -74,11 +74,6 @@ class Source:
         return _by_sample(self._rows(self.project.index(self.name), "reps"))
 
     @cached_property
-    def truth_form(self) -> dict[str, list[dict[str, Any]]]:
-        """sample_id → the set's own verdicts."""
-        return _by_sample(self._rows(self.project.index(self.name), "form"))
-
-    @cached_property
     def posed(self) -> frozenset[str]:
         """sample_ids with automatic poses."""
         path = self.project.labels(self.name) / "poses.parquet"

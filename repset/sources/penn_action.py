@@ -37,8 +37,6 @@ at (1.5, 1.5) or (2, 2). Every other joint of the set, hidden or not, is more th
 _LABEL = re.compile(r"(?:^|/)labels/(\d+)\.mat$")
 _FRAME = re.compile(r"(?:^|/)frames/(\d+)/(\d+)\.jpe?g$", re.IGNORECASE)
 _FIX_LABEL = "Take this file from the original set, or leave it out with --on-error skip"
-GYM_ACTIONS = ("bench_press", "clean_and_jerk", "jump_rope", "jumping_jacks", "pullup", "pushup", "situp", "squat")
-"""The filter of the Gympose project: 1,163 clips of the 2,326 (140, 88, 82, 112, 199, 211, 100 and 231 of them)."""
 _KEYS = ("x", "y", "visibility", "action", "train", "nframes", "dimensions")
 
 
