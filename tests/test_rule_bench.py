@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 from scipy.stats import binomtest
 
+from repset.autolabel.explain import stored_name
 from repset.autolabel.measured_error import ErrorCards, load_cards
 from repset.autolabel.rule_bench import Alarms, Bench, Clip, share_words, spreads, stored_clips, try_rules
 from repset.autolabel.ruleset import RuleSet, load_rules
@@ -20,7 +21,7 @@ from repset.curate.ledger import Ledger
 from repset.errors import RepsetError
 from repset.landmarks import COCO_17
 from repset.project import Project
-from repset.records import pose_table, write_json, write_table
+from repset.records import TABLES, pose_table, write_json, write_table
 from repset.schema import PoseTrack, Stretch
 
 FPS = 30
@@ -280,3 +281,16 @@ def test_explain_names_the_frame_the_value_and_what_would_flip_it(
     assert "wanted at most 95°; 5." in text
     assert "° less would flip it: within measurement error ±6.0° (a_set, squat, 100 frames)" in text
     assert "eccentric 0.8 s, pause 0.4 s, concentric 0.8 s" in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("my/a.mp4", "my/a.mp4"), ("/home/x/my/a.mp4", "my/a.mp4"), ("a.mp4", "a.mp4"), ("c.mp4", "my/c.mp4"),
+     ("other/c.mp4", "other/c.mp4"), ("d.mp4", "d.mp4")],
+)  # fmt: skip
+def test_a_clip_is_found_by_a_shorter_or_longer_path(tmp_path: Path, wanted: str, found: str) -> None:
+    """`a.mp4` lies in two folders, `c.mp4` in one, `d.mp4` nowhere."""
+    names = ("my/a.mp4", "your/a.mp4", "my/c.mp4")
+    rows = [dict.fromkeys(TABLES["sets"].names) | {"sample_id": name} for name in names]
+    write_table(tmp_path / "sets.parquet", "sets", rows)
+    assert stored_name(tmp_path, wanted) == found

@@ -49,6 +49,7 @@ def explain(
         min_visibility: as label_track takes it; None: the one the folder was labelled with.
     Raises: RepsetError if the folder has no such clip.
     """
+    sample_id = stored_name(labels, sample_id)
     sets = read_rows(labels / "sets.parquet", "sets", filters=[("sample_id", "==", sample_id)])
     form = read_rows(
         labels / "form.parquet", "form", ["rule_set", "rules_sha256"], filters=[("sample_id", "==", sample_id)]
@@ -65,6 +66,22 @@ def explain(
     least = stored_visibility(labels) if min_visibility is None else min_visibility
     result = label_track(sample_id, track, stretches, loaded, least)
     return Explanation(track, result, loaded, form[0]["rules_sha256"] if form else None)
+
+
+def stored_name(labels: Path, wanted: str) -> str:
+    """The clip of a folder of labels that is meant: a job elsewhere named the same file by a shorter or longer path.
+
+    `wanted` itself where no clip, or more than one, ends in the same parts of a path.
+    """
+    table = read_table(labels / "sets.parquet", "sets", ["sample_id"])
+    names, parts = set(table["sample_id"].to_pylist()), Path(wanted).parts
+    alike = [name for name in names if _same_end(Path(name).parts, parts)]
+    return wanted if wanted in names or len(alike) != 1 else alike[0]
+
+
+def _same_end(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    parts = min(len(a), len(b))
+    return a[-parts:] == b[-parts:]
 
 
 def stored_visibility(labels: Path) -> float:
