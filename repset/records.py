@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -45,12 +46,18 @@ def write_table(path: Path, name: str, table: pa.Table | Iterable[Mapping[str, A
     """Write `path` (Parquet) in one step; row order is the caller's, bytes depend on nothing else."""
     table = _checked(name, table if isinstance(table, pa.Table) else table_from_rows(name, table))
     with atomic_path(path) as temporary:
-        pq.write_table(table.combine_chunks(), temporary, row_group_size=_GROUP_ROWS, **_PARQUET)  # chunks shape pages
+        whole = table.combine_chunks()  # chunks shape pages
+        pq.write_table(whole, temporary, row_group_size=_GROUP_ROWS, **_parquet(name))
     return path
 
 
-_GROUP_ROWS = 1 << 16
-_PARQUET: dict[str, Any] = {"compression": "zstd", "version": "2.6", "store_schema": False}
+_GROUP_ROWS = 1 << 14
+
+
+def _parquet(name: str) -> dict[str, Any]:
+    """How a table is stored; a dictionary for text alone, since numbers rarely repeat and looking for it costs time."""
+    text = [field.name for field in TABLES[name] if pa.types.is_string(field.type)]
+    return {"compression": "zstd", "version": "2.6", "store_schema": False, "use_dictionary": text}
 
 
 def _checked(name: str, table: pa.Table) -> pa.Table:
@@ -62,14 +69,17 @@ def _checked(name: str, table: pa.Table) -> pa.Table:
 class TableWriter:
     """Writes a table piece by piece in constant memory; the same rows give the same bytes as `write_table`.
 
-    Use it as a context manager. It writes `path` itself, so `path` lies in a folder that is not in place yet.
+    Use it as a context manager. It writes `path` itself, so `path` lies in a folder that is not in place yet. A thread
+    packs the last whole row groups while the caller makes the next rows.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         self._name, self.rows = name, 0
         self._waiting: list[pa.Table] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(path, TABLES[name], **_PARQUET)
+        self._writer = pq.ParquetWriter(path, TABLES[name], **_parquet(name))
+        self._worker = ThreadPoolExecutor(1)
+        self._packing: Future[None] | None = None
 
     def add(self, table: pa.Table | Iterable[Mapping[str, Any]]) -> None:
         """Append rows; whole row groups go to the disk. Raises: ShapeError as `table_from_rows`."""
@@ -79,18 +89,33 @@ class TableWriter:
         self._waiting.append(table)
         if before + table.num_rows >= _GROUP_ROWS:
             whole = pa.concat_tables(self._waiting)
-            for start in range(0, whole.num_rows - _GROUP_ROWS + 1, _GROUP_ROWS):
-                self._writer.write_table(whole.slice(start, _GROUP_ROWS).combine_chunks())
-            self._waiting = [whole.slice(whole.num_rows - self.rows % _GROUP_ROWS).combine_chunks()]
+            left = self.rows % _GROUP_ROWS
+            self._waiting = [whole.slice(whole.num_rows - left).combine_chunks()]
+            self._pack(whole.slice(0, whole.num_rows - left))
+
+    def _pack(self, groups: pa.Table) -> None:
+        """Hand over to the thread. Raises: what the last handing over led to, a full disk for one."""
+        if self._packing:
+            self._packing.result()
+
+        def write() -> None:
+            for start in range(0, groups.num_rows, _GROUP_ROWS):
+                self._writer.write_table(groups.slice(start, _GROUP_ROWS).combine_chunks())
+
+        self._packing = self._worker.submit(write)
 
     def close(self) -> None:
         """Write what is waiting and finish the file; closing twice is harmless."""
         if self._writer.is_open:
-            if self.rows % _GROUP_ROWS or not self.rows:
-                self._writer.write_table(
-                    pa.concat_tables(self._waiting or [TABLES[self._name].empty_table()]).combine_chunks()
-                )
-            self._writer.close()
+            self._worker.shutdown()
+            try:
+                if self._packing:
+                    self._packing.result()
+                if self.rows % _GROUP_ROWS or not self.rows:
+                    rest = pa.concat_tables(self._waiting or [TABLES[self._name].empty_table()])
+                    self._writer.write_table(rest.combine_chunks())
+            finally:
+                self._writer.close()
 
     def __enter__(self) -> Self:
         return self

@@ -311,7 +311,7 @@ def test_the_published_squat_baseline_has_three_repetitions_of_which_two_return(
 @pytest.fixture(scope="module")
 def penn(shared_data: Path) -> dict[str, list[PoseTrack]]:
     """Penn Action's own joints of three actions at 30 frames a second; hidden joints keep visibility 0."""
-    from repset.sources.penn_action import parse_label
+    from repset.sources.penn_labels import joints_of, parse_label
 
     tracks: dict[str, list[PoseTrack]] = {"pushup": [], "pullup": [], "squat": []}
     for path in sorted((shared_data / "penn_action" / "labels").glob("*.mat")):
@@ -319,9 +319,9 @@ def penn(shared_data: Path) -> dict[str, list[PoseTrack]]:
             continue
         clip = parse_label(path.read_bytes(), path.name)
         if clip.action in tracks:
-            time_s = np.arange(clip.frames) / 30
+            time_s, found = np.arange(clip.frames) / 30, joints_of([clip])
             tracks[clip.action].append(
-                PoseTrack("penn_13", time_s, clip.xy_px, clip.visibility, clip.width, clip.height)
+                PoseTrack("penn_13", time_s, found.xy_px, found.visibility, clip.width, clip.height)
             )
     return tracks
 

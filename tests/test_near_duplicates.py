@@ -278,7 +278,7 @@ def test_sequences_are_read_from_the_table_first_person_only() -> None:
 
 @pytest.mark.real
 def test_penn_actions_own_split_has_1656_beside_1657(shared_data: Path) -> None:
-    from repset.sources.penn_action import parse_label
+    from repset.sources.penn_labels import joints_of, parse_label
 
     tracks, about = [], []
     for number in (1656, 1657, 1658, 1700, 1724, 1800):
@@ -287,7 +287,7 @@ def test_penn_actions_own_split_has_1656_beside_1657(shared_data: Path) -> None:
             continue
         clip = parse_label(path.read_bytes(), str(path))
         name = f"penn_action/{number}"
-        tracks.append(Sequence_(name, np.arange(clip.frames), np.arange(clip.frames) / 30, clip.xy_px))
+        tracks.append(Sequence_(name, np.arange(clip.frames), np.arange(clip.frames) / 30, joints_of([clip]).xy_px))
         about.append({"sample_id": name, "width": clip.width, "height": clip.height, "exercise_native": clip.action})
     pairs = {(pair.a[-4:], pair.b[-4:]): pair.kind for pair in pose_copies.find_pairs(tracks, about)}
     assert pairs == {

@@ -3,7 +3,7 @@
 `SOURCES` is the whole list of families; a source (`pipelines/<source>.yaml`) names the family it is read as.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from repset.params import SourceSpec
@@ -11,7 +11,7 @@ from repset.sources import folder, mmfit, muscle_video, penn_action, roboflow_ex
 from repset.sources.tree import Tree, Wanted
 from repset.sources.writer import IndexWriter
 
-Progress = Callable[[list[str]], Iterator[str]]
+Progress = Callable[[Iterable[str]], Iterator[str]]
 """Passes items through while it shows how far the work is."""
 
 

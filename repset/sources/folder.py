@@ -6,7 +6,7 @@ Nothing is taken for a label that was not given: a folder's name is no exercise.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -76,7 +76,7 @@ class _Clip:
     failed: bool = False
 
 
-def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
+def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
     """Put every clip and image into `out`, one file in memory at a time.
 
     Objects of one label in one image are joined to one mask, unless the label file numbers the persons.
@@ -110,7 +110,7 @@ class _Reading:
                     found = f"a file {_suffix(name)}"
                     raise DataError(tree.at(name), "a JPEG or PNG image", found, "Convert it and pull the folder again")
 
-    def run(self, progress: Callable[[list[str]], Iterator[str]]) -> None:
+    def run(self, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
         """Read every file; a clip is added once its last frame is there."""
         self._report_strays()
         media = sorted(self.videos | set(self.clip_of))

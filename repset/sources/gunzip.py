@@ -23,7 +23,7 @@ _KEPT = 4  # pieces kept of what was handed out; tarfile reads ahead by one
 _SMALL = 8 << 20  # bytes of an archive that is unpacked before a process would have started
 _PIPE = 1 << 20  # bytes on the way; the system's default is 64 kB, a switch for every three frames
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ of Linux; Python has the name since 3.10, on Linux alone
-_DAMAGE = cast(type[Exception], isal_zlib.error)  # its types call it an instance
+DAMAGE = cast(type[Exception], isal_zlib.error)  # its types call it an instance
 _FAULTS: dict[str, type[Exception]] = {one.__name__: one for one in (EOFError, gzip.BadGzipFile, zlib.error, OSError)}
 
 
@@ -116,7 +116,7 @@ def _gunzip(path: Path) -> Generator[bytes, None, None]:
         while data or full:  # a full piece may have left something inside
             try:
                 piece = member.decompress(data, 4 * _PIECE)
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 if "checksum" in str(error):
                     raise gzip.BadGzipFile("CRC check failed") from error
                 raise zlib.error(str(error)) from error

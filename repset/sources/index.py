@@ -1,6 +1,6 @@
 """`repset index`: what was pulled, through the family's reader, into one index folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def index_source(
     spec: SourceSpec,
     shard_mb: int,
     skip: bool = False,
-    progress: Callable[[list[str]], Iterator[str]] = iter,
+    progress: Callable[[Iterable[str]], Iterator[str]] = iter,
 ) -> dict[str, Any]:
     """Read datasets/<source>/raw and replace datasets/<source>/index in one step.
 

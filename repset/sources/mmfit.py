@@ -10,7 +10,7 @@ them (`inertial: true`): one row a reading, (N, 5), of frame number, millisecond
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -83,7 +83,7 @@ def essential(name: str) -> bool:
     return wanted(name) and name.endswith("_labels.csv")
 
 
-def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
+def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
     """Put every workout into `out`, one in memory at a time.
 
     Raises: DataError naming the file: a label row that does not parse, overlapping sets, an unknown exercise, an array

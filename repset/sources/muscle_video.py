@@ -10,7 +10,7 @@ pickles the muscles are the default of the class (repset/muscle_map.yaml, origin
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard
@@ -72,7 +72,7 @@ def essential(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
+def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
     """Put every listed video into `out`, one in memory at a time; without any list, every video.
 
     Raises: DataError naming the file: a pickle that could do anything, lists of different length, a group that is none

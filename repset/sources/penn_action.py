@@ -1,70 +1,30 @@
 """Reads Penn Action (Zhang, Zhu, Derpanis 2013): `labels/0001.mat`, and `frames/0001/000001.jpg` where they came along.
 
-A label file holds x, y, visibility (T, 13), bbox (T, 4), action, pose, train (1 or -1), nframes and dimensions
-(rows, columns, frames). Positions count from 1 in the set and from 0 here. Boxes are corners (x, y, x, y) there and
-corner, width and height here. Without frames a clip is indexed as `poses`.
+Without frames a clip is indexed as `poses`.
 """
 
-import io
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
-import scipy.io
 
 from repset.errors import DataError
 from repset.exercises import canonical
 from repset.landmarks import PENN_13, JointState
 from repset.params import SourceSpec
-from repset.records import box_table, pose_table, sha256_bytes
+from repset.records import box_table, pose_table
+from repset.sources.penn_labels import FIX_LABEL, Clip, joints_of, parse_label
 from repset.sources.tree import TarTree, Tree
-from repset.sources.untrusted import plain_mat
 from repset.sources.writer import IndexWriter, check_image, digest, stated_size
 
 EXPECTED = "a Penn Action folder (labels/0001.mat …)"
-JOINTS = len(PENN_13.joints)
-PARKED_PX = 3.0
-"""A hidden joint this near to the corner, in both x and y, was never placed. Most are parked at (1, 1), but in clips
-whose positions were scaled with the image the mark was scaled too: 11,780 of the 139,454 joints of the label files lie
-at (1.5, 1.5) or (2, 2). Every other joint of the set, hidden or not, is more than
-8 px away."""
 _LABEL = re.compile(r"(?:^|/)labels/(\d+)\.mat$")
 _FRAME = re.compile(r"(?:^|/)frames/(\d+)/(\d+)\.jpe?g$", re.IGNORECASE)
-_FIX_LABEL = "Take this file from the original set, or leave it out with --on-error skip"
-_KEYS = ("x", "y", "visibility", "action", "train", "nframes", "dimensions")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One label file.
-
-    Attributes:
-        xy_px: (T, 13, 2) pixels from 0, NaN where absent; visibility: (T, 13) 0 or 1, NaN where absent.
-        state: (T, 13) repset.landmarks.JointState.
-        box_px: (T, 4) left, top, width, height, NaN where the file has none; boxes: how many rows the file has.
-    """
-
-    action: str
-    official_split: str
-    width: int
-    height: int
-    xy_px: npt.NDArray[np.float32]
-    visibility: npt.NDArray[np.float32]
-    state: npt.NDArray[np.int8]
-    box_px: npt.NDArray[np.float32]
-    boxes: int
-    sha256: str
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return len(self.xy_px)
 
 
 _Frame = tuple[int, str, bytes]
@@ -85,7 +45,7 @@ def essential(name: str) -> bool:
     return _LABEL.search(name) is not None
 
 
-def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
+def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
     """Put every clip into `out`; `spec.actions` says which, `spec.fps` how fast (the set does not say).
 
     A tar.gz is unpacked once, whichever of labels and frames lie first in it, with one clip's frames in memory.
@@ -93,25 +53,18 @@ def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[lis
         is cut off or of another size, frames without a label.
     """
     clips = _Clips(tree, spec, out)
-    clips.gather()
-    fps = spec.fps or 30.0
-    exercises = {action: canonical(action, "penn_action") for action in {clip.action for clip in clips.taken.values()}}
-    batch: list[tuple[str, Clip]] = []
-    for native in progress(sorted(clips.taken)):
-        clip, footage = clips.taken[native], clips.footage.get(native)
-        with out.item(native):
-            if clips.footage and footage is None:
-                where = tree.at(f"frames/{native}")
-                raise DataError(where, f"{clip.frames} frames", "none", _FIX_LABEL)
-            _add_sample(native, clip, footage, exercises[clip.action], fps, out)
-            batch.append((native, clip))
-        if len(batch) == _BATCH:
-            _add_poses(batch, fps, out)
-            batch = []
-    if batch:
-        _add_poses(batch, fps, out)
-    taken = [clips.taken[native] for native in sorted(clips.taken)]
-    out.notes["joint_states"] = _count_states(taken)
+    with _Rows(spec.fps or 30.0, out) as rows:
+        for native in progress(clips.gather()):
+            if clips.labels_alone:  # nothing more will be learned of it: its rows go out at once
+                rows.add(native, clips.taken[native], None)
+        for native in () if clips.labels_alone else sorted(clips.taken):
+            clip, footage = clips.taken[native], clips.footage.get(native)
+            with out.item(native):
+                if clips.footage and footage is None:
+                    where = tree.at(f"frames/{native}")
+                    raise DataError(where, f"{clip.frames} frames", "none", FIX_LABEL)
+                rows.add(native, clip, footage)
+    out.notes["joint_states"] = {state.name.lower(): int(rows.states[state.value]) for state in JointState}
     out.notes["boxes_short"] = [native for native, clip in sorted(clips.taken.items()) if clip.boxes < clip.frames]
 
 
@@ -130,6 +83,7 @@ class _Clips:
 
     Attributes:
         taken: clips to index; footage: frames stored, by clip.
+        labels_alone: the tree has no frames (known of a folder or zip, whose names can be had beforehand).
     """
 
     def __init__(self, tree: Tree, spec: SourceSpec, out: IndexWriter) -> None:
@@ -138,21 +92,22 @@ class _Clips:
         self._tree, self._spec, self._out = tree, spec, out
         self._labels: set[str] = set()  # clips whose label was met, taken or not
         self._failed: set[str] = set()  # clips left out for a fault, which is reported
+        self.labels_alone = not isinstance(tree, TarTree) and not any(map(_FRAME.search, tree.names()))
 
-    def gather(self) -> None:
-        """Read everything; afterwards labels and frames agree. Raises: DataError."""
+    def gather(self) -> Iterator[str]:
+        """Read everything, naming each clip that came in; afterwards labels and frames agree. Raises: DataError."""
         with ThreadPoolExecutor(1) as worker:  # stores one clip while the next is unpacked
             if isinstance(self._tree, TarTree):
-                self._consume(self._tree.walk(lambda name: essential(name) or self._needed(name)), worker)
+                yield from self._consume(self._tree.walk(lambda name: essential(name) or self._needed(name)), worker)
             else:
-                self._consume(self._tree.walk(essential), worker)
-                self._consume(self._tree.walk(self._needed), worker)
+                yield from self._consume(self._tree.walk(essential), worker)
+                yield from self._consume(self._tree.walk(self._needed), worker)
         if not self._labels:
             raise DataError(self._tree.where, EXPECTED, "no label file", "Pull the whole set")
         for native in sorted(set(self.footage) - self._labels):
             with self._guard(native):
                 where = self._tree.at(f"labels/{native}.mat")
-                raise DataError(where, "a label file for the frames", "no such file", _FIX_LABEL)
+                raise DataError(where, "a label file for the frames", "no such file", FIX_LABEL)
         self._out.drop_images(set(self.footage) - set(self.taken) | self._failed)
         for native in self._failed:
             self.taken.pop(native, None)
@@ -162,7 +117,7 @@ class _Clips:
         match = _FRAME.search(name)
         return match is not None and (match[1] in self.taken or match[1] not in self._labels)
 
-    def _consume(self, members: Iterator[tuple[str, bytes]], worker: ThreadPoolExecutor) -> None:
+    def _consume(self, members: Iterator[tuple[str, bytes]], worker: ThreadPoolExecutor) -> Iterator[str]:
         native, frames, size = "", list[_Frame](), 0  # the clip whose frames come in
         storing: deque[tuple[str, Future[Footage]]] = deque()
 
@@ -175,17 +130,20 @@ class _Clips:
         for name, data in members:
             if label := _LABEL.search(name):
                 self._add_label(label[1], name, data)
+                if label[1] in self.taken:
+                    yield label[1]
                 continue
             frame = _FRAME.search(name)
             assert frame is not None, name
             if frame[1] != native:
                 store()
                 native, frames, size = frame[1], [], 0
+                yield native
             frames.append((int(frame[2]), name, data))
             size += len(data)
             if size > _LARGEST_CLIP:
                 where = self._tree.at(f"frames/{native}")
-                raise DataError(where, f"a clip of at most {_LARGEST_CLIP:,} bytes", "more", _FIX_LABEL)
+                raise DataError(where, f"a clip of at most {_LARGEST_CLIP:,} bytes", "more", FIX_LABEL)
         store()
         frames = []
         store()
@@ -238,79 +196,58 @@ def _check_footage(tree: Tree, native: str, clip: Clip, footage: Footage) -> Non
     """Frames and label agree. Raises: DataError."""
     where, count = tree.at(f"frames/{native}"), len(footage.numbers)
     if count != clip.frames:
-        raise DataError(where, f"{clip.frames} frames, as labels/{native}.mat says", str(count), _FIX_LABEL)
+        raise DataError(where, f"{clip.frames} frames, as labels/{native}.mat says", str(count), FIX_LABEL)
     if footage.numbers != tuple(range(1, clip.frames + 1)):
-        raise DataError(where, f"frames numbered 1 to {clip.frames}", "a gap or a double", _FIX_LABEL)
+        raise DataError(where, f"frames numbered 1 to {clip.frames}", "a gap or a double", FIX_LABEL)
     for name, size in zip(footage.names, footage.sizes, strict=True):
         if size != (clip.width, clip.height):
             wanted_size = f"{clip.width} × {clip.height} px, as labels/{native}.mat says"
-            raise DataError(tree.at(name), wanted_size, f"{size[0]} × {size[1]}", _FIX_LABEL)
+            raise DataError(tree.at(name), wanted_size, f"{size[0]} × {size[1]}", FIX_LABEL)
 
 
-def parse_label(data: bytes, where: str) -> Clip:
-    """One `.mat` file, checked. Raises: DataError."""
-    try:
-        content = scipy.io.loadmat(io.BytesIO(plain_mat(data)))
-    except (ValueError, TypeError, KeyError, IndexError, OSError, NotImplementedError, EOFError, OverflowError,
-            scipy.io.matlab.MatReadError) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:120].rstrip(".")
-        raise DataError(where, "a MATLAB label file", f"one that cannot be read ({reason})", _FIX_LABEL) from error
-    if missing := [key for key in _KEYS if key not in content or not np.size(content[key])]:
-        raise DataError(where, f"the entries {', '.join(_KEYS)}", f"no {missing[0]}", _FIX_LABEL)
-    try:
-        frames, train = (int(content[key].ravel()[0]) for key in ("nframes", "train"))
-        height, width = (int(value) for value in content["dimensions"].ravel()[:2])
-        action = str(content["action"].ravel()[0])
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(where, "numbers in nframes, train and dimensions", "something else", _FIX_LABEL) from error
-    for key in ("x", "y", "visibility"):
-        shape = content[key].shape
-        if len(shape) != 2 or shape[1] != JOINTS or content[key].dtype.kind not in "fiub":
-            joints = f"{shape[1]} joints" if len(shape) == 2 else f"shape {shape}"
-            raise DataError(where, f"{JOINTS} joints in {key}", joints, _FIX_LABEL)
-        if shape[0] != frames:
-            raise DataError(where, f"{frames} frames (nframes) in {key}", str(shape[0]), _FIX_LABEL)
-    if train not in (1, -1):
-        raise DataError(where, "train = 1 or -1", str(train), _FIX_LABEL)
-    raw = np.stack([content["x"], content["y"]], axis=-1).astype(np.float32)
-    xy, visibility, state = _joint_states(raw, content["visibility"], width, height)
-    boxes, count = _boxes(content.get("bbox"), frames)
-    split = "train" if train == 1 else "test"
-    return Clip(action, split, width, height, xy, visibility, state, boxes, count, sha256_bytes(data))
+class _Rows:
+    """The clips' rows; those of their poses are made and written for many clips at a time.
 
-
-def _boxes(corners: npt.NDArray[Any] | None, frames: int) -> tuple[npt.NDArray[np.float32], int]:
-    """(T, 4) left, top, width, height from the set's two corners, and how many rows the file has."""
-    out = np.full((frames, 4), np.nan, np.float32)
-    if corners is None or corners.ndim != 2 or corners.shape[1] != 4 or corners.dtype.kind not in "fiu":
-        return out, 0
-    count = min(frames, len(corners))
-    corner, far = corners[:count, :2] - 1.0, corners[:count, 2:] - 1.0
-    real = (far > corner).all(axis=1)  # False for NaN
-    out[:count][real] = np.concatenate([corner, far - corner], axis=1)[real]
-    return out, count
-
-
-def _joint_states(
-    raw: npt.NDArray[np.float32], visible: npt.NDArray[np.uint8], width: int, height: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-    """Positions from 0 and what is known of each joint.
-
-    Visibility 0 means three things in the set: never placed (parked at the corner, see PARKED_PX), placed outside the
-    image, and placed though hidden.
+    Attributes:
+        states: how many joints are in each repset.landmarks.JointState.
     """
-    xy = raw - 1.0
-    x, y = xy[..., 0], xy[..., 1]
-    visibility = visible.astype(np.float32)
-    hidden = visible == 0
-    absent = (hidden & (x <= PARKED_PX - 1) & (y <= PARKED_PX - 1)) | ~(np.isfinite(x) & np.isfinite(y))
-    outside = (x < 0) | (y < 0) | (x >= width) | (y >= height)
-    state = np.full(visible.shape, JointState.LABELLED, np.int8)
-    state[hidden] = JointState.OCCLUDED
-    state[hidden & outside] = JointState.OUTSIDE
-    state[absent] = JointState.ABSENT
-    xy[absent], visibility[absent] = np.nan, np.nan
-    return xy, visibility, state
+
+    def __init__(self, fps: float, out: IndexWriter) -> None:
+        self.states = np.zeros(len(JointState), np.int64)
+        self._fps, self._out = fps, out
+        self._exercises = dict[str, str | None]()
+        self._batch: list[tuple[str, Clip]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        if self._batch and kind is None:
+            self._write()
+
+    def add(self, native: str, clip: Clip, footage: Footage | None) -> None:
+        """Rows of one clip. Raises: DataError for an action that is no exercise of the ontology's list."""
+        if clip.action not in self._exercises:
+            self._exercises[clip.action] = canonical(clip.action, "penn_action")
+        _add_sample(native, clip, footage, self._exercises[clip.action], self._fps, self._out)
+        self._batch.append((native, clip))
+        if len(self._batch) == _BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        batch, self._batch = self._batch, []
+        joints = joints_of([clip for _, clip in batch])
+        frame = np.concatenate([np.arange(clip.frames) for _, clip in batch])
+        ids = [sample_id for native, clip in batch for sample_id in [self._out.sample_id(native)] * clip.frames]
+        self.states += np.bincount(joints.state.ravel(), minlength=len(JointState))
+        self._out.poses.add(
+            pose_table(ids, PENN_13.name, frame, frame / self._fps, joints.xy_px, joints.visibility, joints.state,
+                       origin="dataset")
+        )  # fmt: skip
+        boxed = np.flatnonzero(np.isfinite(joints.box_px).all(axis=1))
+        self._out.boxes.add(
+            box_table([ids[row] for row in boxed], frame[boxed], joints.box_px[boxed], origin="dataset")
+        )
 
 
 def _add_sample(
@@ -329,23 +266,3 @@ def _add_sample(
         exercise_native=clip.action,
         media_sha256=footage.sha256 if footage else clip.sha256,
     )
-
-
-def _add_poses(batch: Sequence[tuple[str, Clip]], fps: float, out: IndexWriter) -> None:
-    """Poses and boxes of many clips: a table costs the same for a hundred as for one."""
-    frame = np.concatenate([np.arange(clip.frames) for _, clip in batch])
-    ids = [sample_id for native, clip in batch for sample_id in [out.sample_id(native)] * clip.frames]
-    xy, visibility, state, box = (
-        np.concatenate([getattr(clip, name) for _, clip in batch])
-        for name in ("xy_px", "visibility", "state", "box_px")
-    )
-    out.poses.add(pose_table(ids, PENN_13.name, frame, frame / fps, xy, visibility, state, origin="dataset"))
-    boxed = np.flatnonzero(np.isfinite(box).all(axis=1))
-    out.boxes.add(box_table([ids[row] for row in boxed], frame[boxed], box[boxed], origin="dataset"))
-
-
-def _count_states(clips: Sequence[Clip]) -> dict[str, int]:
-    counts = np.zeros(len(JointState), np.int64)
-    for clip in clips:
-        counts += np.bincount(clip.state.ravel(), minlength=len(JointState))
-    return {state.name.lower(): int(counts[state.value]) for state in JointState}

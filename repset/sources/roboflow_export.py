@@ -7,7 +7,7 @@ name, split by split. Copies that augmentation made of one photo share the stem 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -54,7 +54,7 @@ def essential(name: str) -> bool:
     return PurePosixPath(name).name in (CLASSES, COCO)
 
 
-def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
+def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
     """Put every photo with its copies and masks into `out`.
 
     Raises: DataError naming the file: an unknown class, a mask of another size or with an unknown value, a missing

@@ -180,7 +180,7 @@ def _reader(name: str) -> str:
 Change `wanted`, `essential` and `read` into what the set's own format needs; say here how it lies on disk.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from repset.params import SourceSpec
@@ -201,7 +201,7 @@ def essential(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg", ".png")
 
 
-def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[list[str]], Iterator[str]]) -> None:
+def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Iterable[str]], Iterator[str]]) -> None:
     """Put every image into `out`. Raises: DataError naming an image that does not decode."""
     for name in progress([name for name in tree.names() if essential(name)]):
         with out.item(name):

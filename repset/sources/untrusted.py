@@ -11,7 +11,6 @@ import math
 import pickle
 import pickletools
 import struct
-import zlib
 from collections.abc import Iterator
 from tokenize import TokenError
 from typing import Any
@@ -19,8 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
+from isal import isal_zlib
 
 from repset.errors import DataError
+from repset.sources.gunzip import DAMAGE
 
 LARGEST_PICKLE = 64 << 20
 """Bytes; a list of 100,000 paths has about 10 MB."""
@@ -164,8 +165,8 @@ def _mat_elements(data: bytes) -> Iterator[bytes]:
         element = data[at : at + 8 + size]
         if kind == _MAT_PACKED:
             try:
-                element = zlib.decompressobj().decompress(element[8:], LARGEST_MAT + 1 - min(total, LARGEST_MAT))
-            except zlib.error as error:
+                element = isal_zlib.decompressobj().decompress(element[8:], LARGEST_MAT + 1 - min(total, LARGEST_MAT))
+            except DAMAGE as error:
                 raise ValueError("a packed element that is damaged") from error
             if len(element) < 8:
                 raise ValueError("an element that is cut off")
