@@ -35,14 +35,25 @@ class IndexParams(Strict):
     shard_mb: int = Field(ge=1)
 
 
-class SplitParams(Strict):
-    """Group `split`: fractions of groups."""
+class FoldShares(Strict):
+    """Fractions of a source's groups; they sum to 1."""
 
-    seed: int
     train: float
     calibration: float
     validation: float
     test: float
+
+
+class SplitParams(FoldShares):
+    """Group `split`: fractions of groups."""
+
+    seed: int
+    by_source: dict[str, FoldShares] | None = None  # where a source needs others; null: nowhere
+
+    def of(self, source: str) -> "SplitParams":
+        """The same seed with the fractions of one source."""
+        own = (self.by_source or {}).get(source)
+        return self if own is None else self.model_copy(update=own.model_dump())
 
 
 class AutolabelParams(Strict):

@@ -21,7 +21,7 @@ from repset.records import TABLES, sha256_file
 from repset.sample import render_archive
 from repset.sample.archives_mmfit import WORKOUTS, WorkoutTask, render_workout
 from repset.sample.archives_penn import Clip, ClipTask, plan, render_clip
-from repset.sample.archives_roboflow import augment
+from repset.sample.archives_roboflow import SHOTS, PhotoTask, augment, render_photo
 from repset.sample.athlete import athlete
 from repset.sample.catalogue import MOTIONS, perform
 from repset.sample.identity import ATHLETES
@@ -167,6 +167,23 @@ def test_a_muscle_is_marked_only_where_it_works_and_only_on_the_athlete() -> Non
         assert (picture.muscles > 0).any() == expected
         assert set(np.unique(picture.muscles)) <= {0, 1}
         assert picture.person[picture.muscles > 0].all()
+
+
+@pytest.mark.parametrize(("motion", "value"), [("bicep_curl", 1), ("calf_raise", 2), ("tricep_extension", 3)])
+def test_a_close_up_shows_its_muscle_large_and_at_rest_none(motion: str, value: int) -> None:
+    shot = next(shot for shot in SHOTS if shot.motion == motion)
+    for active in (True, False):
+        files = dict(render_photo(PhotoTask(1, "test", shot, active, 2, 11)).files)
+        name = next(name for name in files if name.endswith("_mask.png"))
+        mask = cv2.imdecode(np.frombuffer(files[name], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert set(np.unique(mask)) == ({0, value} if active else {0})
+        assert (mask > 0).mean() > 0.04 or not active
+
+
+def test_photos_are_of_bare_arms_and_legs_whatever_the_athlete_wears_in_clips() -> None:
+    for number in (2, 8):  # kenji wears sleeves and long shorts, arjun long sleeves
+        skin = [(athlete(number, bare).wear.cover <= 0).mean() for bare in (False, True)]
+        assert skin[1] > skin[0] + 0.1
 
 
 def test_an_augmented_mask_follows_its_picture() -> None:

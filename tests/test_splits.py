@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from repset.curate.checks import check_source
-from repset.curate.splits import FOLDS, build_split, hash_position, split_source
+from repset.curate.splits import FOLDS, build_split, fold_ranges, hash_position, split_source
 from repset.errors import ConfigError, DataError
 from repset.params import SplitParams
 from repset.project import Project
@@ -142,6 +142,15 @@ def test_a_source_without_an_official_split_says_null() -> None:
 def test_order_of_rows_changes_nothing() -> None:
     rows = samples({f"s/{n}": f"g{n % 7}" for n in range(40)})
     assert split_source(rows, [], {}, PARAMS) == split_source(rows[::-1], [], {}, PARAMS)
+
+
+def test_a_source_may_have_fractions_of_its_own() -> None:
+    own = {"train": 0.25, "calibration": 0.5, "validation": 0.0, "test": 0.25}
+    params = SplitParams.model_validate({**PARAMS.model_dump(), "by_source": {"photos": own}})
+    assert params.of("clips") == params
+    assert [getattr(params.of("photos"), fold) for fold in FOLDS] == [0.25, 0.5, 0.0, 0.25]
+    assert fold_ranges(params.of("photos"))["calibration"] == (0.25, 0.75)
+    assert fold_ranges(params.of("clips"))["calibration"] == pytest.approx((0.6, 0.7))
 
 
 def test_fractions_that_do_not_sum_to_one_are_refused() -> None:

@@ -69,7 +69,7 @@ def build_split(project: Project, source: str, params: SplitParams) -> Split:
         raise DataError(index / "samples.parquet", "samples to split", "none", f"Run: repset index {source}")
     frames = read_rows(index / "frames.parquet", "frames", ["sample_id", "frame", "variant", "sha256"])
     links = read_links(project, source)
-    split = split_source(samples, frames, classes_of(project, source, samples), params, links)
+    split = split_source(samples, frames, classes_of(project, source, samples), params.of(source), links)
     with atomic_folder(project.split(source)) as folder:
         write_table(folder / "split.parquet", "split", split.rows)
         write_json(folder / "proof.json", {"source": source, **split.proof})

@@ -18,7 +18,7 @@ from repset.sample.athlete import athlete
 from repset.sample.catalogue import MOTIONS, Motion, perform
 from repset.sample.course import Course
 from repset.sample.geometry import Array, vec
-from repset.sample.identity import ATHLETES, Identity
+from repset.sample.identity import ATHLETES
 from repset.sample.packing import Progress, jpeg, spread, write_zip
 from repset.sample.scene import Picture, Scene, fit_camera
 from repset.sample.skeleton import Solved
@@ -47,21 +47,31 @@ class Shot:
 
 
 SHOTS = (
-    Shot("bicep_curl", "arm", (-10, 75)),
-    Shot("tricep_extension", "arm", (70, 165)),
-    Shot("calf_raise", "leg", (100, 185)),
-    Shot("push_up", "arm", (70, 130)),
+    Shot("bicep_curl", "arm", (5, 75)),
+    Shot("tricep_extension", "arm", (-30, 60)),
+    Shot("calf_raise", "leg", (125, 200)),
+    Shot("pull_up", "arm", (-45, 15)),
+    Shot("push_up", "arm", (105, 165)),
+    Shot("calf_raise", "leg", (105, 170)),
+    Shot("bicep_curl", "arm", (-30, 45)),
+    Shot("tricep_extension", "arm", (10, 85)),
     Shot("bicep_curl", "upper", (-35, 60)),
-    Shot("calf_raise", "leg", (70, 150)),
-    Shot("shoulder_press", "arm", (80, 170)),
-    Shot("dumbbell_row", "arm", (30, 95)),
-    Shot("tricep_extension", "upper", (80, 170)),
+    Shot("calf_raise", "leg", (140, 215)),
+    Shot("bicep_curl", "arm", (25, 85)),
+    Shot("tricep_extension", "arm", (-10, 75)),
     Shot("calf_raise", "full", (110, 170)),
-    Shot("pull_up", "arm", (-40, 40)),
-    Shot("bicep_curl", "arm", (20, 90)),
-    Shot("bench_press", "arm", (60, 110)),
+    Shot("shoulder_press", "arm", (40, 120)),
 )
+"""Nearly all are close-ups of a limb, as a mask on a whole body is a few pixels. Their number shares no factor with 5,
+so that every kind is also taken at rest."""
 _IDLE = (Shot("squat", "leg", (90, 180)), Shot("lateral_raise", "arm", (-20, 60)), Shot("lunge", "full", (30, 90)))
+_LEAST_AREA = {"arm": 0.05, "leg": 0.06, "upper": 0.012, "full": 0.006}
+"""Share of the picture that working muscles should fill; a better view is sought, within _TRIES, where they do not."""
+_TRIES = 4
+_FLEX = 1.5
+"""How far a working muscle bulges beyond that of the clips: the photos are of people who show it."""
+_MIDST = 0.1
+"""Photos are taken this far (in phase) from where a muscle begins or ceases to be marked."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +122,9 @@ def plan(params: SampleParams) -> list[PhotoTask]:
         shot = SHOTS[number % len(SHOTS)]
         if not active and rng.random() < 0.4:
             shot = _IDLE[int(rng.integers(len(_IDLE)))]
-        bare = [k for k, who in enumerate(ATHLETES) if _bare(who, shot.framing)]
-        who = bare[int(rng.integers(len(bare)))]
+        who = int(rng.integers(len(ATHLETES)))
         tasks.append(PhotoTask(number + 1, split_of[number], shot, active, who, params.seed))
     return tasks
-
-
-def _bare(who: Identity, framing: str) -> bool:
-    """Whether the limb in the picture is not under cloth."""
-    return who.trousers < 1.2 if framing in ("leg", "full") else who.sleeve <= 0.5
 
 
 def render_photo(task: PhotoTask) -> Photo:
@@ -130,12 +134,12 @@ def render_photo(task: PhotoTask) -> Photo:
     course, solved = perform(task.shot.motion, task.who, rng, 2, None, 0.0)
     frame = _choose_frame(motion, course, task.active, rng)
     best: tuple[int, Picture] | None = None
-    for _ in range(4):  # a working muscle must not hide behind the arm or a dumbbell
+    for _ in range(_TRIES):  # a working muscle must not hide behind the arm or a dumbbell
         picture = _shoot(task, motion, course, solved, frame, rng)
         area = int((picture.muscles > 0).sum())
         if best is None or area > best[0]:
             best = (area, picture)
-        if not task.active or area >= 500:
+        if not task.active or area >= _LEAST_AREA[task.shot.framing] * SIZE**2:
             break
     assert best is not None
     image, mask = best[1].image, _INDEX[best[1].muscles]
@@ -149,10 +153,15 @@ def render_photo(task: PhotoTask) -> Photo:
 
 
 def _choose_frame(motion: Motion, course: Course, active: bool, rng: np.random.Generator) -> int:
-    """A frame in which a muscle works, or one in which none does."""
-    fits = [t for t in range(course.frames) if any(motion.working(float(course.phase[t]))) == active]
-    fits = fits or list(range(course.frames))
-    return fits[int(rng.integers(len(fits)))]
+    """A frame in the midst of a muscle's work, or one at rest before any begins; the picture tells which."""
+    phase, spans = course.phase, [(low, high) for _, low, high in motion.muscles]
+    if active:
+        inside = [(phase >= low + _MIDST) & (phase < high - (_MIDST if high <= 1 else 0)) for low, high in spans]
+        fits = np.flatnonzero(np.any(inside, axis=0)) if inside else np.zeros(0, np.int64)
+    else:
+        fits = np.flatnonzero(phase <= min((low for low, _ in spans), default=2.0) - _MIDST)
+    fits = fits if len(fits) else np.arange(course.frames)
+    return int(fits[int(rng.integers(len(fits)))])
 
 
 def _shoot(
@@ -164,12 +173,12 @@ def _shoot(
     points = _subject(solved, task.shot.framing, side, frame, rng)
     shift = (float(rng.uniform(-0.06, 0.06)), float(rng.uniform(-0.06, 0.06)))
     view = fit_camera(
-        points, azimuth, rng.uniform(-4, 14), rng.uniform(34, 46), (SIZE, SIZE), rng.uniform(0.02, 0.16), shift
+        points, azimuth, rng.uniform(-4, 14), rng.uniform(34, 46), (SIZE, SIZE), rng.uniform(0.0, 0.1), shift
     )
     scene = Scene(view, rng, props.fixed(motion.props, course.style))
     works = motion.working(float(course.phase[frame]))
-    dressed = athlete(task.who).dressed(int(rng.integers(4)))
-    mesh = dressed.pose(solved, solved.transforms(), frame, [float(w) for w in works])
+    dressed = athlete(task.who, bare=True).dressed(int(rng.integers(4)))
+    mesh = dressed.pose(solved, solved.transforms(), frame, [_FLEX * w for w in works])
     held = props.held(motion.props, solved, frame, course.style)
     return scene.render(mesh, held, frame, works)
 
@@ -185,14 +194,11 @@ def _subject(solved: Solved, framing: str, side: str, frame: int, rng: np.random
         if rng.random() < 0.4:
             low = np.concatenate([low, low[:2] + vec(0, 0.2, 0)])
         return low
-    names = ["shoulder", "elbow", "wrist", "index"]
-    points = [solved.joint(f"{side}_{name}")[frame] for name in names] + [solved.joint("neck")[frame]]
+    shoulder, elbow, wrist = (solved.joint(f"{side}_{name}")[frame] for name in ("shoulder", "elbow", "wrist"))
     if framing == "upper":
-        points += [
-            solved.joint("head_top")[frame],
-            *(solved.joint(f"{s}_{n}")[frame] for s in ("left", "right") for n in ("hip", "elbow")),
-        ]
-    return np.stack(points)
+        trunk = [solved.joint(f"{s}_{n}")[frame] for s in ("left", "right") for n in ("hip", "elbow")]
+        return np.stack([shoulder, elbow, wrist, solved.joint("neck")[frame], solved.joint("head_top")[frame], *trunk])
+    return np.stack([shoulder, elbow, elbow + rng.uniform(0.5, 1.0) * (wrist - elbow)])
 
 
 def augment(image: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:

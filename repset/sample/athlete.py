@@ -1,7 +1,7 @@
 """One athlete as a skinned mesh with clothes, skin, face and muscle regions; built once, posed per frame."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -205,6 +205,9 @@ class Dressed:
 
 
 @lru_cache(maxsize=3)
-def athlete(number: int) -> Athlete:
-    """The athlete at a position of `ATHLETES`, built on first use."""
-    return Athlete(ATHLETES[number])
+def athlete(number: int, bare: bool = False) -> Athlete:
+    """The athlete at a position of `ATHLETES`, built on first use; `bare` in a sleeveless top and shorts."""
+    who = ATHLETES[number]
+    if bare:
+        who = replace(who, sleeve=0.0, trousers=min(who.trousers, 0.72))
+    return Athlete(who)
