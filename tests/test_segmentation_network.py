@@ -1,12 +1,16 @@
 """The network by config, how its items are drawn, and how sure it says it is."""
 
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from repset.errors import ConfigError
 from repset.learn import segmentation
+from repset.learn.card import Card, save_model
 
 pytestmark = pytest.mark.train
 
@@ -34,6 +38,37 @@ def test_rare_classes_are_drawn_as_often_as_frequent_ones() -> None:
 
 
 def test_agreement_is_the_overlap_of_two_probability_maps() -> None:
-    maps = torch.tensor([[[0.2, 0.8]], [[0.4, 0.6]]])
+    maps = np.array([[[0.2, 0.8]], [[0.4, 0.6]]], np.float32)
     assert segmentation.agreement(maps) == pytest.approx((0.2 + 0.6) / (0.4 + 0.8))
-    assert segmentation.agreement(maps[:1].expand(2, 1, 2)) == pytest.approx(1)
+    assert segmentation.agreement(maps[[0, 0]]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mirror: bool) -> None:
+    """Beside an independent way: logits scaled by torch, softmax at the image's own size, mean, arg max."""
+    torch.manual_seed(3)
+    network = segmentation.build(SHAPE).eval()
+    card = Card(model="segmentation", architecture=SHAPE | {"size_px": 64}, classes=segmentation.CLASSES, skeleton=None,
+                params={"mirror_views": mirror}, seed=3, data={}, data_kind="rendered sample", training={})  # fmt: skip
+    save_model(tmp_path, network.state_dict(), card)
+    rng = np.random.default_rng(5)
+    image = cv2.resize(rng.integers(0, 255, (9, 12, 3), np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    square = np.zeros((64, 64, 3), np.uint8)
+    square[:48] = cv2.resize(image, (64, 48), interpolation=cv2.INTER_AREA)
+    pixels = torch.from_numpy(square[..., ::-1].transpose(2, 0, 1).copy())[None]
+    with torch.inference_mode():
+        views = [network(pixels)] + ([network(pixels.flip(-1)).flip(-1)] if mirror else [])
+        scaled = [torch.nn.functional.interpolate(v[..., :48, :], (120, 160), mode="bilinear") for v in views]
+        expected_p, expected = torch.stack([s.softmax(1) for s in scaled]).mean(0)[0].max(0)
+    labels, p = next(segmentation.Segmenter(tmp_path, "cpu").label([image]))
+    assert (labels.shape, labels.dtype, p.shape) == ((120, 160), np.uint8, (120, 160))
+    assert len(np.unique(labels)) > 1
+    assert np.abs(p - expected_p.numpy()).max() < 0.02
+    assert (labels == expected.numpy()).mean() > 0.995
+
+
+def test_of_equal_probabilities_the_first_class_is_named() -> None:
+    maps = np.array([[[0.4, 0.2, 0.1]], [[0.4, 0.5, 0.2]], [[0.2, 0.3, 0.7]]], np.float32)
+    labels, p = segmentation.strongest(maps)
+    assert labels.tolist() == [[0, 1, 2]]
+    assert p[0].tolist() == pytest.approx([0.4, 0.5, 0.7])
