@@ -6,15 +6,15 @@ way is bounded, whatever the file claims. Run as a script, this file is that pro
 """
 
 import gzip
-import os
+import io
 import signal
 import subprocess
 import sys
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import Any, Self, cast
 
 from isal import isal_zlib
 
@@ -33,36 +33,37 @@ class GunzipStream:
     Args:
         path: one or more gzip members; zeros may follow.
         allow: called with the number of bytes unpacked so far, before they are handed out; raises if they are too many.
+        It is asked again after every _PIECE bytes.
     Raises (while reading): EOFError for a file that is cut off, gzip.BadGzipFile for a wrong checksum or something
         after the end, zlib.error for damage, and what `allow` raises.
     """
 
     def __init__(self, path: Path, allow: Callable[[int], None]) -> None:
         self._allow = allow
-        self._pieces = _gunzip(path) if path.stat().st_size < _SMALL else _from_process(path)
-        self._piece, self._at, self._unpacked = b"", 0, 0
+        self._process = None if path.stat().st_size < _SMALL else _start(path)
+        self._plain = _stdout(self._process) if self._process else io.BufferedReader(_Pieces(_gunzip(path)))
         self._kept: deque[bytes] = deque(maxlen=_KEPT)
-        self._position = 0
+        self._position = self._allowed = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pieces.close()
+        self._plain.close()  # which ends the process
+        if self._process:
+            self._process.wait()
+            assert self._process.stderr is not None
+            self._process.stderr.close()
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end."""
-        out = self._piece[self._at : self._at + size]
-        self._at += len(out)
-        if len(out) < size:
-            parts, have = [out], len(out)
-            while have < size and self._next():
-                part = self._piece[: size - have]
-                self._at = len(part)
-                parts.append(part)
-                have += len(part)
-            out = b"".join(parts)
+        out = self._plain.read(size)
+        if len(out) < size and self._process:
+            _raise_fault(self._process)
         self._position += len(out)
+        if self._position >= self._allowed:
+            self._allow(self._position)
+            self._allowed = self._position + _PIECE
         self._kept.append(out)
         return out
 
@@ -74,41 +75,55 @@ class GunzipStream:
             zeros = zeros and not piece.strip(b"\0")
         return zeros
 
-    def _next(self) -> bool:
-        self._piece, self._at = next(self._pieces, b""), 0
-        self._unpacked += len(self._piece)
-        self._allow(self._unpacked)
-        return bool(self._piece)
+
+class _Pieces(io.RawIOBase):
+    """Pieces as one stream."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._piece = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` with what is left of a piece."""
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        count = min(len(buffer), len(self._piece))
+        buffer[:count], self._piece = self._piece[:count], self._piece[count:]
+        return count
 
 
-def _from_process(path: Path) -> Generator[bytes, None, None]:
-    """What `main` writes in a process of its own, which ends with this generator, however that ends."""
+def _start(path: Path) -> subprocess.Popen[bytes]:
+    """`main` in a process of its own, its output in a pipe."""
     command = [sys.executable, "-I", __file__, str(path.resolve())]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        try:
-            _widen(child.stdout)
-            while piece := os.read(child.stdout.fileno(), _PIPE):
-                yield piece
-            kind, _, reason = child.stderr.read().decode(errors="replace").strip().rpartition("\n")[2].partition("\t")
-            if child.wait():
-                raise _FAULTS.get(kind, OSError)(reason or f"the unpacking process ended with {child.returncode}")
-        finally:
-            child.kill()
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=_PIPE
+    )
 
 
-def _widen(pipe: IO[bytes]) -> None:
-    """A larger pipe, where the system has such."""
+def _stdout(process: subprocess.Popen[bytes]) -> io.BufferedReader:
+    """What the process writes, through a larger pipe where the system has such."""
+    assert isinstance(process.stdout, io.BufferedReader)
     try:
         import fcntl
 
-        fcntl.fcntl(pipe.fileno(), _SET_PIPE_SIZE, _PIPE)
+        fcntl.fcntl(process.stdout.fileno(), _SET_PIPE_SIZE, _PIPE)
     except (ImportError, OSError):
         pass
+    return process.stdout
 
 
-def _gunzip(path: Path) -> Generator[bytes, None, None]:
+def _raise_fault(process: subprocess.Popen[bytes]) -> None:
+    """What the process ended with, if not well."""
+    if process.wait():
+        assert process.stderr is not None
+        kind, _, reason = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2].partition("\t")
+        raise _FAULTS.get(kind, OSError)(reason or f"the unpacking process ended with {process.returncode}")
+
+
+def _gunzip(path: Path) -> Iterator[bytes]:
     """Unpacked pieces of at most 4 × _PIECE bytes."""
     with path.open("rb") as handle:
         member, data = isal_zlib.decompressobj(31), handle.read(_PIECE)
