@@ -50,10 +50,10 @@ class Listening(Server):
         super().__init__(url, token)
         self.bodies: list[bytes] = []
 
-    def add_tasks(self, project: int, body: bytes) -> None:
+    def add_tasks(self, project: int, body: bytes) -> tuple[int, Any]:
         """Import and remember."""
         self.bodies.append(body)
-        super().add_tasks(project, body)
+        return super().add_tasks(project, body)
 
 
 def fill(project: Project, count: int) -> None:
@@ -121,8 +121,8 @@ def main() -> None:
                 done = push(door, selection, f"pushed {number}", project.root)
                 ours.append(time.perf_counter() - begun)
                 assert done.new == options.count
-                tasks = [task for body in door.bodies for task in json.loads(body)]
-                body = json.dumps(tasks).encode()
+                body = b"[" + b",".join(body[1:-1] for body in door.bodies) + b"]"  # the same bytes
+                assert len(json.loads(body)) == options.count
                 size = len(body)
                 bare.append(bare_import(server.url, server.token, xml(selection.screen), body, f"bare {number}"))
     result = {

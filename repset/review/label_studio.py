@@ -123,12 +123,14 @@ class Server:
         """Set fields of a project."""
         self._send("PATCH", f"api/projects/{project}/", settings)
 
-    def serve_files(self, project: int, path: str, title: str) -> None:
-        """Let the server serve files under `path` (on its own machine) to this project, without copying them."""
+    def served_folders(self, project: int) -> list[str]:
+        """Folders on the server's machine whose files it serves to this project."""
         storages = self._read("api/storages/localfiles/", project=project)
         known = storages if isinstance(storages, list) else self._list(storages, "results")
-        if any(isinstance(row, dict) and row.get("path") == path for row in known):
-            return
+        return [str(row.get("path")) for row in known if isinstance(row, dict)]
+
+    def serve_files(self, project: int, path: str, title: str) -> None:
+        """Let the server serve files under `path` (on its own machine) to this project, without copying them."""
         body = {"project": project, "path": path, "title": title, "use_blob_urls": True, "regex_filter": ".*"}
         self._send("POST", "api/storages/localfiles/", body)
 
@@ -152,11 +154,15 @@ class Server:
                 break
         return [found[number] for number in sorted(found)]
 
-    def add_tasks(self, project: int, body: bytes) -> None:
-        """Import tasks (JSON list). After an error some of them may stand there: look before sending again."""
+    def add_tasks(self, project: int, body: bytes) -> tuple[int, Any]:
+        """Import tasks (JSON list). After an error some of them may stand there: look before sending again.
+
+        Returns: how many tasks and predictions the server says it made.
+        """
         answer = self._send("POST", f"api/projects/{project}/import", body)
         if not isinstance(answer, dict) or not isinstance(answer.get("task_count"), int):
             raise self._odd("the number of tasks imported", answer)
+        return answer["task_count"], answer.get("prediction_count")
 
     def change_task(self, task: int, data: Json, meta: Json) -> None:
         """Replace a task's data and meta."""

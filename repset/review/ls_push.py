@@ -1,13 +1,14 @@
 """Sending items to Label Studio: once each, in batches, resumable, nothing unchecked.
 
-What stands on the server is found out by looking at our own keys, before sending and after every failure, so that a
-push that was killed, cut off or sent twice leaves each item there once, with exactly the labels that hold here.
+What stands on the server is found out by looking at our own keys, before sending (unless the project was made just
+now), after every failure, and whenever the server then counts other tasks than it should. So a push that was killed,
+cut off or sent twice leaves each item there once, with exactly the labels that hold here.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ from repset.landmarks import SKELETONS
 from repset.review.label_studio import Server, ServerError, ServerTask, local_file
 from repset.review.ls_config import Screen, labels_of, xml
 from repset.review.ls_items import Selection
-from repset.review.ls_tasks import Item, Json, Shown, task_of
+from repset.review.ls_tasks import Item, Json, Packed, Shown, packed
 
 BATCH_TASKS, BATCH_BYTES = 260, 8_000_000
-FIRST_TASKS = 32  # the first batch is small, the next twice as large …: the server works while the rest is made ready
-"""Of one import: the server's own limit is 250 MB, its pace (12–110 tasks a second) sets these."""
+"""Of one import: the server's own limit is 250 MB, its pace (12–350 tasks a second) sets these."""
 
 _ATTEMPTS = 5
 _PROJECT_TEXT = "Made by repset. Its tasks are keyed by data.key; pull the answers with: repset labelstudio pull"
@@ -45,7 +45,7 @@ class Pushed:
         faults: items not sent, a sentence each.
     """
 
-    project: int
+    project: int = 0
     new: int = 0
     refreshed: int = 0
     unchanged: int = 0
@@ -79,25 +79,29 @@ def push(
         raise DataError(
             "push", "labels that fit their pictures", faults[0], "Mend them, or leave them out: --on-error skip"
         )
-    project = _project(server, title, selection.screen)
-    _serve(server, project, root)
+    number = server.find_project(title)
     probes = sum(one.probe for item in good for one in item.shown)
-    pushed = Pushed(project, faults=faults, blank=sum(item.blank for item in good), probes=probes)
-    sender = _Sender(server, project, selection, root, pushed, report)
-    standing = sender.look()
+    pushed = Pushed(faults=faults, blank=sum(item.blank for item in good), probes=probes)
+    sender = _Sender(server, selection, root, pushed, report)
+    standing = {} if number is None else sender.look(number)
     good = sender.without_twins(good, standing)
-    sender.send([item for item in good if item.key not in standing and wanted(item)])
+    fresh = [item for item in good if item.key not in standing and wanted(item)]
+    with sender.made_ready(fresh) as batches:
+        pushed.project = _project(server, number, title, selection.screen)
+        _serve(server, pushed.project, root, fresh=number is None)
+        sender.send(batches, len(fresh))
     by_key = {item.key: item for item in good}
-    standing = sender.look() if pushed.new else standing
     sender.renew([(by_key[key], task) for key, task in sorted(standing.items()) if key in by_key])
-    _show(server, project, selection.version)
+    counted = _show(server, pushed.project, selection.version).get("task_number")
+    if sender.doubtful or counted != sender.there:
+        there = sorted(sender.look(pushed.project).items())
+        sender.renew([(by_key[key], task) for key, task in there if key in sender.sent])
     return pushed
 
 
-def _project(server: Server, title: str, screen: Screen) -> int:
-    """The project with this title and our screen; made if it is not there."""
+def _project(server: Server, project: int | None, title: str, screen: Screen) -> int:
+    """The project with our screen; made if it is not there."""
     config = xml(screen)
-    project = server.find_project(title)
     if project is None:
         return server.create_project(title, config, _PROJECT_TEXT)
     if server.project_settings(project).get("label_config") != config:
@@ -105,16 +109,21 @@ def _project(server: Server, title: str, screen: Screen) -> int:
     return project
 
 
-def _serve(server: Server, project: int, root: Path) -> None:
+def _serve(server: Server, project: int, root: Path, *, fresh: bool) -> None:
     """Proxies and the sets' own files can be served; the folders must exist before the server takes them."""
+    known = [] if fresh else server.served_folders(project)
     for name in (".repset/media", "datasets"):
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
-        server.serve_files(project, str(folder), f"repset {name}")
+        if str(folder) not in known:
+            server.serve_files(project, str(folder), f"repset {name}")
 
 
-def _show(server: Server, project: int, version: str) -> None:
-    """Predictions are on screen: with another version or none the queue shows an empty picture, seen in 1.23.2."""
+def _show(server: Server, project: int, version: str) -> Json:
+    """Predictions are on screen: with another version or none the queue shows an empty picture, seen in 1.23.2.
+
+    Returns: the project's settings as they are now.
+    """
     wanted: Json = {"show_collab_predictions": True, **({} if version == "none" else {"model_version": version})}
     settings = server.project_settings(project)
     if any(settings.get(name) != value for name, value in wanted.items()):
@@ -124,29 +133,36 @@ def _show(server: Server, project: int, version: str) -> None:
     if odd is not None:
         todo = "Set it on the project's settings page before anybody labels"
         raise ServerError(server.url, f"{odd} {wanted[odd]}", f"{settings.get(odd)}", todo)
+    return settings
 
 
 class _Sender:
-    def __init__(
-        self, server: Server, project: int, selection: Selection, root: Path, pushed: Pushed, report: Report
-    ) -> None:
-        self.server, self.project, self.selection = server, project, selection
-        self.root, self.pushed, self.report = root, pushed, report
-        self.sent: dict[str, tuple[Any, ...]] = {}
+    """Attributes: sent: key → state of each task that was imported here. there: tasks that the server should count.
 
-    def task(self, item: Item) -> Json:
+    doubtful: an import failed or answered other numbers, so that only looking tells what stands there.
+    """
+
+    def __init__(self, server: Server, selection: Selection, root: Path, pushed: Pushed, report: Report) -> None:
+        self.server, self.selection, self.root = server, selection, root
+        self.pushed, self.report = pushed, report
+        self.sent: dict[str, tuple[Any, ...]] = {}
+        self.there, self.doubtful = 0, False
+
+    def task(self, item: Item) -> Packed:
         path = self.selection.media[item.key]()
         try:
             relative = path.relative_to(self.root).as_posix()
         except ValueError as error:
             todo = "Name the server's document root: --document-root"
             raise DataError(path, f"a file under {self.root}", "one elsewhere", todo) from error
-        return task_of(item, self.selection.screen, local_file(relative), self.selection.version)
+        return packed(item, self.selection.screen, local_file(relative), self.selection.version)
 
-    def look(self) -> dict[str, ServerTask]:
+    def look(self, project: int) -> dict[str, ServerTask]:
         """Key → its task; second tasks of a key go away, unless a person has begun both."""
         groups: dict[str, list[ServerTask]] = defaultdict(list)
-        for task in self.server.tasks(self.project):
+        tasks = self.server.tasks(project)
+        self.there = len(tasks)
+        for task in tasks:
             if task.key is not None:
                 groups[task.key].append(task)
         standing = {}
@@ -155,7 +171,7 @@ class _Sender:
             standing[key] = first
             for task in others:
                 if not task.annotations and not task.drafts:
-                    self.server.delete_task(task.id)
+                    self._delete(task)
                     self.pushed.doubles += 1
         return standing
 
@@ -168,35 +184,47 @@ class _Sender:
         for item in items:
             task = standing.get(item.twin)
             if task is not None and not task.annotations and not task.drafts:
-                self.server.delete_task(task.id)
+                self._delete(task)
                 del standing[item.twin]
             if item.twin not in standing or not any(one.probe for one in item.shown):
                 wanted.append(item)
         return wanted
 
-    def send(self, items: Sequence[Item]) -> None:
-        """Import what is not there, batch by batch; the next one is made ready meanwhile."""
-        total = len(items)
+    def _delete(self, task: ServerTask) -> None:
+        self.server.delete_task(task.id)
+        self.there -= 1
+
+    @contextmanager
+    def made_ready(self, items: Sequence[Item]) -> Iterator[Iterator[dict[str, bytes]]]:
+        """Batches of what is to be sent; the next one is made ready while its reader does other things."""
         with ThreadPoolExecutor(1) as pool:
             batches = self._batches(items)
-            coming = pool.submit(next, batches, None)
-            while (batch := coming.result()) is not None:
-                coming = pool.submit(next, batches, None)
-                self._import(batch)
-                self.pushed.new += len(batch)
-                self.report(self.pushed.new, total, "sending")
+
+            def ahead(coming: Future[dict[str, bytes] | None]) -> Iterator[dict[str, bytes]]:
+                while (batch := coming.result()) is not None:
+                    coming = pool.submit(next, batches, None)
+                    yield batch
+
+            yield ahead(pool.submit(next, batches, None))
+
+    def send(self, batches: Iterable[dict[str, bytes]], total: int) -> None:
+        """Import what is not there, batch by batch."""
+        for batch in batches:
+            self._import(batch)
+            self.pushed.new += len(batch)
+            self.report(self.pushed.new, total, "sending")
 
     def _batches(self, items: Iterable[Item]) -> Iterator[dict[str, bytes]]:
         """Key → task as JSON."""
         batch: dict[str, bytes] = {}
-        size, most = 0, min(FIRST_TASKS, BATCH_TASKS)
+        size = 0
         for item in items:
             task = self.task(item)
-            batch[item.key], self.sent[item.key] = json.dumps(task).encode(), _state(task)
+            batch[item.key], self.sent[item.key] = task.body, task.state
             size += len(batch[item.key])
-            if len(batch) >= most or size >= BATCH_BYTES:
+            if len(batch) >= BATCH_TASKS or size >= BATCH_BYTES:
                 yield batch
-                batch, size, most = {}, 0, min(2 * most, BATCH_TASKS)
+                batch, size = {}, 0
         if batch:
             yield batch
 
@@ -204,13 +232,18 @@ class _Sender:
         """One batch; after a failure only what is not there is sent again."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self.server.add_tasks(self.project, b"[" + b",".join(batch.values()) + b"]")
-                return
+                found = self.server.add_tasks(self.pushed.project, b"[" + b",".join(batch.values()) + b"]")
             except ServerError as error:
+                self.doubtful = True
                 if not error.passing or attempt == _ATTEMPTS:
                     raise
                 self.server._sleep(max(error.wait_s, 0.5 * 2**attempt))
-            standing = self.look()
+            else:
+                shown = sum(self.sent[key][1] for key in batch)
+                self.doubtful |= found != (len(batch), shown)
+                self.there += len(batch)
+                return
+            standing = self.look(self.pushed.project)
             batch = {key: task for key, task in batch.items() if key not in standing}
             if not batch:
                 return
@@ -222,19 +255,14 @@ class _Sender:
             seal = task.meta.get("repset", {}).get("seal") if isinstance(task.meta, dict) else None
             there = (seal, task.predictions, task.data)
             wanted = None if self.sent.get(item.key) == there else self.task(item)
-            if wanted is None or _state(wanted) == there:
+            if wanted is None or wanted.state == there:
                 self.pushed.unchanged += item.key not in self.sent
             elif task.annotations or task.drafts:
                 self.pushed.kept += 1
             else:
-                self.server.replace_predictions(task.id, next(iter(wanted.get("predictions", ())), None))
-                self.server.change_task(task.id, wanted["data"], wanted["meta"])
+                self.server.replace_predictions(task.id, wanted.prediction)
+                self.server.change_task(task.id, wanted.data, wanted.meta)
                 self.pushed.refreshed += 1
-
-
-def _state(task: Json) -> tuple[Any, ...]:
-    """What tells whether a task on the server is this one: its seal, number of predictions and data."""
-    return task["meta"]["repset"]["seal"], len(task.get("predictions", ())), task["data"]
 
 
 # --- our own check, since the server takes anything ------------------------------------------------------------------

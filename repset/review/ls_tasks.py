@@ -5,8 +5,10 @@ of its media; the server's own numbers are never looked at. What was shown stand
 hash, and comes back with the answer. All of this is pure: no server, no project.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -14,7 +16,7 @@ import numpy as np
 
 from repset.records import canonical_json, sha256_bytes
 from repset.review.ls_config import HIDDEN, JOINT, MASK, SEGMENT, STATE, Screen, label_of
-from repset.review.ls_values import Mask, ValueFault, percent, range_from_frames, rle_from_mask
+from repset.review.ls_values import Mask, ValueFault, numbers_text, percent, range_from_frames, rle_bytes
 
 VERSION = 1
 POINT_SIZE = 0.5  # of a joint on screen, percent of the image's width
@@ -45,7 +47,7 @@ class Shown:
     score: float | None = None
     probe: bool = False
 
-    @property
+    @cached_property
     def region(self) -> str:
         """Its id within a task: the same label, the same id."""
         return f"{self.task}-{sha256_bytes(canonical_json(self.target).encode())[:12]}"
@@ -116,6 +118,12 @@ def mask_of_png(png: bytes) -> Mask:
 
 def results_of(item: Item) -> list[Json]:
     """The labels shown, as Label Studio's regions."""
+    found: list[Json] = json.loads(_text({"result": _regions(item)}))["result"]
+    return found
+
+
+def _regions(item: Item) -> list[Json]:
+    """As `results_of`, a brush still as bytes."""
     found: list[Json] = []
     for shown in item.shown:
         found += _SENDERS[shown.task](shown, item)
@@ -125,7 +133,7 @@ def results_of(item: Item) -> list[Json]:
 def _send_mask(shown: Shown, item: Item) -> list[Json]:
     assert shown.mask is not None
     label = label_of(shown.target["class"], int(shown.target.get("person") or 0))
-    value = {"format": "rle", "rle": rle_from_mask(shown.mask), "brushlabels": [label]}
+    value = {"format": "rle", "rle": rle_bytes(shown.mask), "brushlabels": [label]}
     return [_scored(_region(shown.region, MASK, "brushlabels", item, value), shown)]
 
 
@@ -169,7 +177,31 @@ def _scored(region: Json, shown: Shown) -> Json:
     return region if shown.score is None else {**region, "score": shown.score}
 
 
-def task_of(item: Item, screen: Screen, url: str, model_version: str) -> Json:
+@dataclass(frozen=True)
+class Packed:
+    """A task ready to be imported.
+
+    Attributes:
+        data, meta: what it says of itself. predictions: 0 of a blank one, else 1. body: all of it as JSON.
+    """
+
+    data: Json
+    meta: Json
+    predictions: int
+    body: bytes
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What tells whether a task on the server is this one: its seal, number of predictions and data."""
+        return self.meta["repset"]["seal"], self.predictions, self.data
+
+    @property
+    def prediction(self) -> Json | None:
+        """What is shown, None of a blank one."""
+        return next(iter(json.loads(self.body).get("predictions", ())), None)
+
+
+def packed(item: Item, screen: Screen, url: str, model_version: str) -> Packed:
     """The task as it is imported: data, meta and (where it is not blank) one prediction.
 
     Args:
@@ -180,14 +212,40 @@ def task_of(item: Item, screen: Screen, url: str, model_version: str) -> Json:
         data["fps"] = item.fps
     else:
         data |= {"variant": item.variant, "frame": item.frame}
-    results = results_of(item)
     scores = [shown.score for shown in item.shown if shown.score is not None]
-    prediction = {"model_version": model_version, "score": min(scores, default=None), "result": results}
-    task: Json = {"data": data, "meta": {"repset": _meta(item, screen, prediction)}}
-    return task if item.blank else {**task, "predictions": [prediction]}
+    score = min(scores, default=None)
+    text = _text({"model_version": model_version, "score": score, "result": _regions(item)})
+    meta = {"repset": _meta(item, screen, text)}
+    head = canonical_json({"data": data, "meta": meta})
+    whole = head if item.blank else f'{head[:-1]},"predictions":[{text}]}}'
+    return Packed(data, meta, 0 if item.blank else 1, whole.encode())
 
 
-def _meta(item: Item, screen: Screen, prediction: Json) -> Json:
+def task_of(item: Item, screen: Screen, url: str, model_version: str) -> Json:
+    """As `packed`, as an object."""
+    task: Json = json.loads(packed(item, screen, url, model_version).body)
+    return task
+
+
+_BRUSH = "\x01brush"
+
+
+def _text(prediction: Json) -> str:
+    """Canonical JSON; the numbers of a brush, nearly all of it, are written past the JSON encoder."""
+    brushes: list[bytes] = []
+
+    def aside(region: Json) -> Json:
+        if "rle" not in region["value"]:
+            return region
+        brushes.append(region["value"]["rle"])
+        return {**region, "value": {**region["value"], "rle": _BRUSH}}
+
+    parts = canonical_json({**prediction, "result": [aside(one) for one in prediction["result"]]})
+    first, *rest = parts.split(canonical_json(_BRUSH))
+    return first + "".join(numbers_text(brush) + part for brush, part in zip(brushes, rest, strict=True))
+
+
+def _meta(item: Item, screen: Screen, sent: str) -> Json:
     plain = {
         name: getattr(item, name)
         for name in (
@@ -203,7 +261,7 @@ def _meta(item: Item, screen: Screen, prediction: Json) -> Json:
         for one in item.shown
     ]
     labels = {name: list(getattr(screen, name)) for name in ("classes", "skeletons", "exercises")}
-    there = {"labels": {**labels, "persons": screen.persons}, "about": dict(item.about), "sent": _digest(prediction)}
+    there = {"labels": {**labels, "persons": screen.persons}, "about": dict(item.about), "sent": _short(sent)}
     meta = {"v": VERSION, **plain, **there, "shown": shown}
     return {**meta, "seal": _digest(meta)}
 
@@ -212,7 +270,11 @@ _SHOWN = ("task", "target", "value", "origin", "origin_hash", "value_hash", "sco
 
 
 def _digest(value: Any) -> str:
-    return sha256_bytes(canonical_json(value).encode())[:32]
+    return _short(canonical_json(value))
+
+
+def _short(text: str) -> str:
+    return sha256_bytes(text.encode())[:32]
 
 
 # --- back from Label Studio ------------------------------------------------------------------------------------------

@@ -120,11 +120,13 @@ def _answer(store: Store, method: str, path: str, query: Any, body: Any) -> tupl
             return 201, store.projects[number]
         case "GET" | "PATCH", ["api", "projects", number]:
             store.projects[int(number)] |= body or {}
-            return 200, store.projects[int(number)]
+            count = sum(task["project"] == int(number) for task in store.tasks.values())
+            return 200, store.projects[int(number)] | {"task_number": count}
         case "POST", ["api", "projects", number, "import"]:
             for task in body:
                 store.add(int(number), task)
-            return 201, {"task_count": len(body)}
+            predictions = sum(len(task.get("predictions", [])) for task in body)
+            return 201, {"task_count": len(body), "prediction_count": predictions}
         case "GET", ["api", "projects", number, "export"]:
             wanted = {int(i) for i in query["ids[]"]}
             found = [t for t in store.tasks.values() if t["project"] == int(number) and t["id"] in wanted]
