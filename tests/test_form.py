@@ -271,6 +271,15 @@ def test_a_limb_that_never_bends_is_not_counted() -> None:
     assert (keep, drop) == ([rep], [])
 
 
+def test_a_joint_that_trembles_goes_nowhere_between_the_rests() -> None:
+    rep = Rep(0, 6, 13, True, True, True, True)
+    reach = np.concatenate([np.linspace(-175, -125, 7), np.linspace(-133, -175, 6)])
+    trembling = np.where(np.arange(13) % 4 == 0, -140.0, -170.0)  # 30° up and down, as high at the rests as between
+    track = legs(KNEE)
+    assert plausible([rep], Signal(reach, reach, None, "both", 1.0), track, COUNTING["lunge"]) == [rep]
+    assert plausible([rep], Signal(reach, trembling, None, "both", 1.0), track, COUNTING["lunge"]) == []
+
+
 def test_a_standing_person_does_no_push_ups() -> None:
     rep = Rep(0, 5, 12, True, True, True, True)
     signal = Signal(np.linspace(-175, -60, 12), np.linspace(-175, -60, 12), None, "both", 1.0)

@@ -106,6 +106,12 @@ def test_a_half_repetition_among_full_ones_is_counted() -> None:
     assert len(counted(angle)) == 5
 
 
+def test_a_shallow_repetition_counts_beside_a_clear_one_but_not_alone() -> None:
+    shallow = bends(1, low=155)  # 20°, below the 25° that a squat must have
+    assert counted(shallow) == []
+    assert len(counted(np.concatenate([bends(2, low=120), shallow]))) == 3  # the clear ones go 55°
+
+
 def test_a_tremble_among_full_repetitions_is_not() -> None:
     angle = np.concatenate([bends(2), bends(1, low=155), bends(2)])
     assert len(counted(angle)) == 4

@@ -9,16 +9,15 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from repset.autolabel.reps import Counting, Rep, Signal, repeated
+from repset.autolabel.reps import SHALLOW_SHARE, Counting, Rep, Signal, repeated
 from repset.autolabel.smooth import CleanTrack
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 
-MIN_BEND_DEG = 35.0  # the joint's own angle spans this in the best repetition, in the image or in space ...
+MIN_BEND_DEG = 25.0  # the joint's own angle goes so far in the best repetition, in the image or in space ...
 SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so much that no turning explains it
-MIN_REP_BEND = 0.5  # of the exercise's minimum: what every single repetition bends, in the image or in space
 END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
 SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
@@ -36,26 +35,38 @@ def plausible(reps: list[Rep], signal: Signal, clean: CleanTrack, spec: Counting
     keep = [
         rep for rep in reps if _moves(rep, signal, spec) and all(CHECKS[name](clean, rep) for name in spec.postures)
     ]
-    # who lies or hangs has shown the exercise already: there any countable swing will do
-    minimum = spec.min_range if "lying" in spec.postures else MIN_BEND_DEG
-    return repeated(keep, spec) if spec.height or any(_bend(rep, signal) >= minimum for rep in keep) else []
+    minimum = min(MIN_BEND_DEG, spec.min_range)
+    shown = any(_bend(rep, signal) >= minimum and _travel(rep, signal) >= END_TRAVEL_TORSO for rep in keep)
+    return repeated(keep, spec) if spec.height or shown else []
 
 
 def _moves(rep: Rep, signal: Signal, spec: Counting) -> bool:
-    """The limb's end moves, and its joint bends at all."""
+    """The limb's end moves, and its joint bends at all: half of what the best repetition must show."""
     if spec.height:
         return True
+    return _travel(rep, signal) >= SHALLOW_SHARE * END_TRAVEL_TORSO and _bend(rep, signal) >= spec.shallow_range
+
+
+def _travel(rep: Rep, signal: Signal) -> float:
+    """How far the limb's end moves from its root, in torso lengths; infinite where that is not known."""
     travels = [_way(end[rep.start : rep.end]) for end in signal.ends]
-    moved = not travels or np.isnan(travels).all() or float(np.nanmax(travels)) >= END_TRAVEL_TORSO
-    return moved and _bend(rep, signal) >= MIN_REP_BEND * spec.min_range
+    return float(np.nanmax(travels)) if travels and not np.isnan(travels).all() else float("inf")
 
 
 def _bend(rep: Rep, signal: Signal) -> float:
-    """How far the joint bends in a repetition: its own angle in the image or in space, whichever shows more."""
-    inside = slice(rep.start, rep.end)
-    bends = [_span(bend[inside]) for bend in (signal.bend_deg, signal.bend_3d_deg) if bend is not None]
-    reach = _span(signal.values[inside])
+    """How far the joint bends into a repetition and out of it: its own angle in the image or in space, the clearer."""
+    bends = [_effort(bend, rep) for bend in (signal.bend_deg, signal.bend_3d_deg) if bend is not None]
+    reach = _span(signal.values[rep.start : rep.end])
     return max([reach if signal.bend_3d_deg is None and reach >= SURE_REACH_DEG else 0.0, *bends])
+
+
+def _effort(values: Doubles, rep: Rep) -> float:
+    """From the rests before and after to the most that is reached between: what trembles goes nowhere."""
+    inside = values[rep.start : rep.end]
+    known = inside[np.isfinite(inside)]
+    if not len(known):
+        return 0.0
+    return float(known.max() - (known[0] + known[-1]) / 2)
 
 
 def _span(values: Doubles) -> float:
@@ -65,13 +76,16 @@ def _span(values: Doubles) -> float:
 
 def _feet_planted(clean: CleanTrack, rep: Rep) -> bool:
     """The feet keep their distance: walking and jumping jacks do not, whatever the arms do."""
-    inside = slice(rep.start, rep.end)
+    return not _feet_travel(clean, slice(rep.start, rep.end)) >= FEET_TRAVEL_TORSO
+
+
+def _feet_travel(clean: CleanTrack, inside: slice) -> float:
+    """How far the feet move against each other, in torso lengths; NaN where they are not seen."""
     apart = _seen(clean.track, "left_ankle", inside) - _seen(clean.track, "right_ankle", inside)
     apart = apart[np.isfinite(apart).all(-1)]
     if not len(apart):
-        return True
-    travel = np.linalg.norm(apart - np.median(apart, axis=0), axis=-1)
-    return not float(np.max(travel)) >= FEET_TRAVEL_TORSO * _size(clean, inside)
+        return float("nan")
+    return float(np.max(np.linalg.norm(apart - np.median(apart, axis=0), axis=-1))) / _size(clean, inside)
 
 
 def _feet_part(clean: CleanTrack, rep: Rep) -> bool:
@@ -91,7 +105,7 @@ def _feet_part(clean: CleanTrack, rep: Rep) -> bool:
 
 
 def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
-    """The hips come nearer to the lower foot, as they do in no walk."""
+    """The hips come nearer to the lower foot, further than in any walk; half as far will do where the feet stand."""
     inside = slice(rep.start, rep.end)
     track = clean.track
     hips = np.stack([_seen(track, f"{side}_hip", inside)[:, 1] for side in ("left", "right")])
@@ -100,7 +114,8 @@ def _hips_sink(clean: CleanTrack, rep: Rep) -> bool:
     known = height[np.isfinite(height)]
     if len(known) < max(2.0, MOSTLY * len(height)):  # the lowest point may be among what is hidden
         return True
-    return not float(np.ptp(known)) < SINK_TORSO * _size(clean, inside)
+    least = (SHALLOW_SHARE if _feet_travel(clean, inside) < FEET_TRAVEL_TORSO else 1) * SINK_TORSO
+    return not float(np.ptp(known)) < least * _size(clean, inside)
 
 
 def _hands_hold(clean: CleanTrack, rep: Rep) -> bool:

@@ -27,12 +27,13 @@ Doubles = npt.NDArray[np.float64]
 Combine = Literal["mean", "both", "active"]
 Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "feet_part", "hips_sink", "overhead"]
 
-TURN_SHARE = 0.3  # of the typical swing: a smaller one is neither a turn nor a return
+TURN_SHARE = 0.25  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
 RETURN_SHARE = 0.5  # of the larger swing: a movement that never comes back so far is no repetition of anything
 EDGE_SHARE = 0.75  # of the typical swing: an extreme at the clip's edge that was reached, not passed through
 BEGUN_SHARE = 0.15  # of the typical swing: a way back (or up) that the clip cuts off had begun
 REST_SHARE = 0.1  # of its swing: a repetition starts and ends where the movement leaves and re-enters this band
+SHALLOW_SHARE = 0.5  # of an exercise's minimum: enough for a repetition of a set in which another reaches it all
 MIN_SWING_S = 0.1  # a full swing in less time is a slip of the detector
 MAX_SILENCE_S = 2.0  # nothing known for longer: what was before and after is counted apart
 BOTH_SIDES_SHARE = 0.5  # the worse-seen side takes part when it is seen at least this well, relative to the better
@@ -47,7 +48,7 @@ class Counting:
     Attributes:
         combine: the two sides as their mean; or the lesser of both (both limbs must work: a walking person always has
             one straight leg); or, for work with one arm, the arm that moves.
-        min_range: absolute minimum of a swing, degrees (torso lengths for a height).
+        min_range: absolute minimum of a set's swings, degrees (torso lengths for a height).
         min_period_s: two turning points are at least this far apart.
         lift_first: the lifting (concentric) phase comes before the turn (curl, press), not after it (squat).
         postures: what the body must do meanwhile (repset.autolabel.posture).
@@ -64,6 +65,11 @@ class Counting:
     height: tuple[str, str] | None = None
     max_period_s: float = float("inf")
     min_reps: int = 1
+
+    @property
+    def shallow_range(self) -> float:
+        """What counts in a set that has a swing of `min_range`; a height has nothing but its minimum against tremor."""
+        return self.min_range if self.height else SHALLOW_SHARE * self.min_range
 
 
 COUNTING: dict[str, Counting] = {
@@ -273,7 +279,7 @@ def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tupl
         return []
     for _ in range(2):  # the typical swing, without what is small beside it
         typical = float(np.percentile(swings, 75))
-        threshold = max(spec.min_range, TURN_SHARE * typical)
+        threshold = max(spec.shallow_range, TURN_SHARE * typical)
         swings = _all_swings(signal, pieces, threshold)
     reps = [rep for piece in pieces for rep in _reps_of(signal, time_s, piece, threshold, typical, spec)]
     reps = [rep for rep in reps if time_s[rep.end - 1] - time_s[rep.start] <= spec.max_period_s]
