@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from repset.curate.build import build_curated
 from repset.curate.decision import Decision
+from repset.curate.ledger import Ledger
 from repset.curate.queue import build_queue
-from repset.curate.review_worth import probed
+from repset.curate.review_worth import outcomes, probed
 from repset.project import Project
+from repset.records import sha256_bytes
 from repset.review.ls_tasks import Item, Shown
 from repset.review.ls_values import mask_from_rle
 from repset.review.probes import judged_places, share_of, shifted, with_probe
+from repset.review.rep_queue import Desk, Repetition, repetitions
 
 
 @pytest.fixture
@@ -174,3 +177,145 @@ def test_answers_on_blank_pictures_say_so_and_the_curated_table_does_not(here: P
     (line,) = world.lines(here)
     assert line.target["blank"] is True
     assert world.bring(here, there).written == 0
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+def verdict(word: str, origin: str = "dataset") -> Shown:
+    target = {"person": 0, "interval_s": [0.0, 1.0], "frames": [0, 10]}
+    return Shown("form", target, word, origin=origin, value_hash=sha256_bytes(f'"{word}"'.encode()))
+
+
+def test_a_verdict_of_the_set_is_turned_and_nothing_else_is() -> None:
+    for word, wrong in (("correct", "incorrect"), ("incorrect", "correct")):
+        (turned,) = with_probe([verdict(word)], ("s/a", "", 0), 1.0)
+        assert (turned.value, turned.probe, turned.target) == (wrong, True, verdict(word).target)
+        assert turned.value_hash == sha256_bytes(f'"{wrong}"'.encode())
+    for kept in (verdict("unscorable"), verdict("correct", "rule"), verdict("correct", "model")):
+        assert with_probe([kept], ("s/a", "", 0), 1.0) == [kept]
+
+
+def segments(task: dict[str, Any]) -> list[str]:
+    """Verdicts of a clip's repetitions as a person sees them, in time."""
+    found = [one for one in world.shown(task) if one["type"] == "timelinelabels"]
+    found.sort(key=lambda one: one["value"]["ranges"][0]["start"])
+    return [one["value"]["timelinelabels"][0] for one in found]
+
+
+def test_a_clip_shows_one_verdict_turned_then_the_true_one(here: Project, there: Any) -> None:
+    world.clips(here)
+    truth = ["correct", "incorrect", "unscorable"]
+    done = world.send(here, there, "clips", "clip", probe_share=1.0)
+    assert (done.new, done.probes) == (2, 2)
+    tasks = list(there.store.tasks.values())
+    turned = [["incorrect", "incorrect", "unscorable"], ["correct", "correct", "unscorable"]]
+    assert all(segments(task) in turned for task in tasks)
+    before = build_curated(here, "form", "clips").path.read_bytes()
+    there.store.annotate(tasks[0]["id"], world.shown(tasks[0]))
+    seen = sorted(world.shown(tasks[1]), key=lambda one: one["value"].get("ranges", [{"start": 999}])[0]["start"])
+    for region, word in zip(seen, truth, strict=False):
+        region["value"]["timelinelabels"] = [word]
+    there.store.annotate(tasks[1]["id"], seen)
+    world.bring(here, there, "clips", "clip")
+    lines: list[Decision] = world.lines(here)
+    assert Counter((d.task, d.probe, d.action) for d in lines) == {
+        ("form", True, "accept"): 1, ("form", True, "edit"): 1, ("form", False, "accept"): 4,
+        ("exercise", False, "accept"): 2,
+    }  # fmt: skip
+    (found,) = probed(lines)
+    assert (found.task, found.shown, found.waved, found.owed) == ("form", 2, 1, 2)
+    after = build_curated(here, "form", "clips")
+    assert after.report["decisions"]["status"] == {"applied": 4, "probe": 2}
+    assert [row["value"] for row in build_rows(after.path)] == [row["value"] for row in build_rows(before)]
+    owed = [one.reason for one in build_queue(here, ["clips"], ["form"])]
+    assert owed == ["was shown wrong on purpose: the true label is still to be seen"] * 2
+
+    again = world.send(here, there, "clips", "clip", probe_share=1.0)
+    assert (again.new, again.probes) == (2, 0)
+    new = [task for task in there.store.tasks.values() if task not in tasks]
+    assert [segments(task) for task in new] == [truth, truth]
+    for task in new:
+        there.store.annotate(task["id"], world.shown(task), at="2026-11-21T15:00:00Z")
+    world.bring(here, there, "clips", "clip")
+    assert probed(world.lines(here))[0].owed == 0
+    assert world.send(here, there, "clips", "clip", probe_share=1.0).new == 0
+
+
+def press(desk: Desk, one: Repetition, word: str) -> None:
+    """A key of the bench."""
+    asked = {"id": one.id, "verdict": word, "start": one.start, "end": one.end, "seconds": 3.0}
+    desk.decide({**asked, "nonce": f"{one.id}{word}{len(desk.done)}"})
+
+
+def test_the_bench_shows_a_turned_verdict_without_what_gives_it_away_then_the_true_one(here: Project) -> None:
+    world.clips(here)
+    plain = repetitions(here, "clips", "anna", "clip")
+    found = repetitions(here, "clips", "anna", "clip", probe_share=1.0)
+    assert [one.verdict for one in plain] == ["correct", "incorrect", "unscorable"] * 2
+    assert [one.verdict for one in found] == ["incorrect", "correct", "unscorable"] * 2
+    assert [one.probe for one in found] == [True, True, False] * 2
+    assert [one.id for one in found] == [one.id for one in plain]
+    assert found[0].why == {"signal": "knee", "view": "side", "message": ""}
+    assert found[2] == plain[2]
+    ledger = Ledger(here.reviews)
+    desk = Desk(ledger, "anna", found)
+    press(desk, found[0], "incorrect")  # waved through
+    press(desk, found[1], "incorrect")  # noticed: the true verdict
+    press(desk, found[2], "unscorable")
+    lines = ledger.read()
+    assert [(d.action, d.value, d.probe) for d in sorted(lines, key=lambda d: d.target["frames"])] == [
+        ("accept", "incorrect", True), ("edit", "incorrect", True), ("accept", "unscorable", False),
+    ]  # fmt: skip
+    rows = build_rows(build_curated(here, "form", "clips").path)
+    first = [row for row in rows if row["sample_id"] == "clips/000"]
+    assert [(json.loads(row["value"]), row["tier"]) for row in first] == [
+        ("correct", "gold"), ("incorrect", "gold"), ("unscorable", "gold"),
+    ]  # fmt: skip
+    again = repetitions(here, "clips", "anna", "clip", probe_share=1.0)
+    assert [(one.sample["sample_id"][-1], one.verdict, one.probe) for one in again] == [
+        ("0", "correct", False), ("0", "incorrect", False),
+        ("1", "incorrect", True), ("1", "correct", True), ("1", "unscorable", False),
+    ]  # fmt: skip
+    assert probed(lines)[0].owed == 2
+    press(Desk(ledger, "anna", again), again[0], "correct")
+    assert probed(ledger.read())[0].owed == 1
+
+
+def test_a_reviewer_who_waves_through_three_of_ten_verdicts_is_told_so_and_none_is_merged(here: Project) -> None:
+    """Simulated: 240 repetitions of known truth, a third of them turned, a person who looks at seven in ten."""
+    rng = np.random.default_rng(12)
+    truth = ["correct" if rng.random() < 0.6 else "incorrect" for _ in range(240)]
+    samples = [world.sample("gym/000", "clip", 2) | {"exercise": "squat", "frames": 2400}]
+    form = [
+        {"sample_id": "gym/000", "person": 0, "set": 0, "level": "rep", "rep": n, "start": 10 * n, "end": 10 * n + 9,
+         "exercise": "squat", "verdict": word, "origin": "dataset", "rule_set": "truth", "view": "side"}
+        for n, word in enumerate(truth)
+    ]  # fmt: skip
+    world.write(here, "gym", [{**samples[0], "frames": 1}], form=form)
+    whole = [dict.fromkeys(world.TABLES["samples"].names) | samples[0]]
+    world.write_table(here.index("gym") / "samples.parquet", "samples", whole)
+    found = repetitions(here, "gym", "anna", "clip", probe_share=1 / 3)
+    shown_wrong = sum(one.probe for one in found)
+    assert shown_wrong == pytest.approx(80, abs=20)
+    desk = Desk(Ledger(here.reviews), "anna", found)
+    waved = 0
+    for one in found:
+        looks = rng.random() < 0.7
+        waved += one.probe and not looks
+        press(desk, one, truth[one.start // 10] if looks else one.verdict)
+    lines: list[Decision] = world.lines(here)
+    (result,) = probed(lines)
+    assert (result.shown, result.waved, result.owed) == (shown_wrong, waved, shown_wrong)
+    assert result.interval[0] <= 0.3 <= result.interval[1]
+    assert all(outcome.judged == n for outcome, n in zip(outcomes(lines), true_counts(truth, found), strict=True))
+    rows = sorted(
+        build_rows(build_curated(here, "form", "gym").path), key=lambda row: json.loads(row["target"])["frames"]
+    )
+    assert [json.loads(row["value"]) for row in rows] == truth
+
+
+def true_counts(truth: list[str], found: list[Repetition]) -> list[int]:
+    """Of what was shown as it is, how many correct and how many incorrect."""
+    kept = [truth[one.start // 10] for one in found if not one.probe]
+    return [kept.count("correct"), kept.count("incorrect")]

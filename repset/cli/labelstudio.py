@@ -58,7 +58,7 @@ _REVIEWER = click.option("--reviewer", "reviewer", metavar="EMAIL=NAME", multipl
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Share of the pictures with one label wrong on purpose, never merged, to measure attention.",
+    help="Share of the tasks with one label wrong on purpose, never merged, to measure attention.",
 )
 @click.option("--queue", is_flag=True, help="In the order of repset queue, most gain a minute first.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many tasks that are not there yet.")

@@ -99,9 +99,16 @@ def app(sources: tuple[str, ...], reviewer: str, remote: bool, address: str, por
 @click.option("--only", type=click.Choice(VERDICTS), help="Only repetitions with this verdict.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @click.option("--again", is_flag=True, help="Also those that you have judged before.")
+@click.option(
+    "--probe-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the set's own verdicts shown wrong on purpose, never merged, to measure attention.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one", help="On 127.0.0.1.")
 def reps(sources: tuple[str, ...], reviewer: str, order: str, only: str | None, limit: int | None, again: bool,
-         port: int) -> None:  # fmt: skip
+         probe_share: float, port: int) -> None:  # fmt: skip
     """Judge repetitions in the browser at keyboard speed.
 
     Each is a two-second loop with its skeleton, angle and limit. Keys: 1 correct, 2 incorrect, 3 unscorable, arrows
@@ -114,7 +121,7 @@ def reps(sources: tuple[str, ...], reviewer: str, order: str, only: str | None, 
     """
     from repset.review.rep_bench import Asked, Bench, BenchServer
 
-    bench = Bench(find_project(), Asked(sources, reviewer, order, limit, again, only))
+    bench = Bench(find_project(), Asked(sources, reviewer, order, limit, again, only, probe_share))
     server = BenchServer(bench, port)
     click.echo(f"{len(bench.order)} repetitions wait for {reviewer}. Open: {server.url}")
     try:

@@ -78,5 +78,5 @@ def _probes(found: Sequence[Probed]) -> None:
         table.add_row(one.reviewer, one.task, str(one.shown), str(one.waved), share, str(one.owed))
     Console().print(table)
     if owed := sum(one.owed for one in found):
-        click.echo(f"{owed} true labels wait to be seen: the next repset labelstudio push sends them, and repset queue "
-                   "has them first")  # fmt: skip
+        click.echo(f"{owed} true labels wait to be seen: the next repset labelstudio push sends them, repset queue "
+                   "and the next repset review reps have them")  # fmt: skip

@@ -72,7 +72,7 @@ def select(
         proposals: show what models propose where they do, in place of the label that holds.
         frames: of each clip, evenly spread, for kind frame.
         blank_share: of the items go out without labels, chosen by hash of the sample id.
-        probe_share: of the pictures show one label wrong on purpose (repset.review.probes), until they are answered.
+        probe_share: of the items show one label wrong on purpose (repset.review.probes), until they are answered.
         queue: in the order of `repset queue`, in place of that of the keys.
     Raises: RepsetError where the source has nothing of this kind.
     """
@@ -233,7 +233,7 @@ class _Builder:
     def _item(self, sample: Row, shown: list[Shown], **more: Any) -> Item:
         blank = share_of("blank", sample["sample_id"]) < self.blank_share
         place = (sample["sample_id"], more.get("variant") or "", more.get("frame") or 0)
-        if not blank and self.kind != "clip" and place not in self.judged:
+        if not blank and place not in self.judged:
             shown = with_probe(shown, place, self.probe_share)
         return Item(
             "clip" if self.kind == "clip" else "image",

@@ -1,8 +1,9 @@
-"""Labels that are wrong on purpose, to see whether a reviewer looks: shifted masks and bodies with their sides flipped.
+"""Labels that are wrong on purpose, to see whether a reviewer looks.
 
-A probe stands in for one label of the dataset that nobody has judged yet, in a share of the pictures chosen by hash.
-It carries `probe` into the ledger, where it is never merged; once it has been answered the picture goes out again, with
-the true label.
+Masks are shifted, bodies have their sides flipped, verdicts say correct for incorrect and the other way round. A probe
+stands in for one label of the dataset that nobody has judged yet, in a share of the pictures, clips or (on the bench)
+repetitions chosen by hash. It carries `probe` into the ledger, where it is never merged; once it has been answered the
+true label goes out again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,8 +27,11 @@ KEPT = 0.8  # of its area, so that a mask pushed out of the picture does not giv
 APART = 0.08  # mean distance of left and right joints, of the body's longer side: nearer ones cannot be told apart
 _STEPS = (0.45, 0.7, 1.0)  # of the mask's own size
 
+TURNED = {"correct": "incorrect", "incorrect": "correct"}
+"""Verdict → the wrong one; what nobody could judge cannot be called wrong."""
+
 Place = tuple[str, str, int]
-"""Sample, variant and frame."""
+"""Sample, variant and frame; frame 0 of a whole clip."""
 
 
 def share_of(name: str, text: str) -> float:
@@ -36,21 +40,21 @@ def share_of(name: str, text: str) -> float:
 
 
 def judged_places(decisions: Iterable[Decision]) -> set[Place]:
-    """Pictures of which somebody has judged a label, probes too: none of them gets a probe (again)."""
+    """Pictures and clips of which somebody has judged a label, probes too: none of them gets a probe (again)."""
     known = list(decisions)
     undone = undone_ids(known)
     return {
         (d.sample_id, str(d.target.get("variant") or ""), int(d.target.get("frame") or 0))
         for d in known
-        if d.id not in undone and d.action != "undo" and d.task in ("muscle_mask", "pose")
+        if d.id not in undone and d.action != "undo" and d.task in _WRONG
     }
 
 
 def with_probe(shown: Sequence[Shown], place: Place, share: float) -> list[Shown]:
-    """What a picture shows, in a share of the pictures with one label made wrong.
+    """What a picture or clip shows, in a share of them with one label made wrong.
 
     Args:
-        share: of the pictures, 0..1; those without a label that could be made wrong stay as they are.
+        share: of the pictures and clips, 0..1; those without a label that could be made wrong stay as they are.
     """
     text = "|".join(map(str, place))
     if not share_of("probe", text) < share:
@@ -106,7 +110,7 @@ def _flipped(one: Shown) -> Shown | None:
     if not _sides_differ(joints):
         return None
     value = {**one.value, "joints": {mirror_name(name): at for name, at in joints.items()}}
-    return replace(one, value=value, value_hash=sha256_bytes(canonical_json(value).encode()), probe=True)
+    return replace(one, value=value, value_hash=value_digest(value), probe=True)
 
 
 def _sides_differ(joints: dict[str, Any]) -> bool:
@@ -120,4 +124,14 @@ def _sides_differ(joints: dict[str, Any]) -> bool:
     return bool(apart >= APART * np.ptp(seen, axis=0).max())
 
 
-_WRONG = {"muscle_mask": _shifted, "pose": _flipped}
+def _turned(one: Shown) -> Shown | None:
+    wrong = TURNED.get(one.value)
+    return None if wrong is None else replace(one, value=wrong, value_hash=value_digest(wrong), probe=True)
+
+
+def value_digest(value: Any) -> str:
+    """`value_hash` of a label's value, as the ledger has it."""
+    return sha256_bytes(canonical_json(value).encode())
+
+
+_WRONG = {"muscle_mask": _shifted, "pose": _flipped, "form": _turned}

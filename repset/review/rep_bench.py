@@ -38,6 +38,7 @@ class Asked:
     limit: int | None = None
     again: bool = False
     verdict: str | None = None
+    probe_share: float = 0.0
 
 
 class Bench:
@@ -51,7 +52,7 @@ class Bench:
         found = [
             (source, one)
             for source in asked.sources
-            for one in repetitions(project, source, asked.reviewer, asked.order, asked.again)
+            for one in repetitions(project, source, asked.reviewer, asked.order, asked.again, asked.probe_share)
             if asked.verdict in (None, one.verdict)
         ][: asked.limit]
         self.source = {one.id: source for source, one in found}

@@ -5,7 +5,7 @@ import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from repset.curate.decision import VERDICTS, Decision, Proposal
@@ -15,10 +15,11 @@ from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
 from repset.curate.queue import build_queue
 from repset.curate.slots import Slot
-from repset.curate.targets import as_dict, interval_of, key_of
+from repset.curate.targets import SAME_INTERVAL_IOU, as_dict, interval_iou, interval_of, key_of
 from repset.errors import ConfigError, RepsetError
 from repset.project import Project
 from repset.records import read_rows, sha256_bytes
+from repset.review.probes import TURNED, share_of, value_digest
 
 TOOL = "rep_bench"
 ORDERS = ("doubtful", "queue", "clip")
@@ -38,6 +39,7 @@ class Repetition:
         why: the verdict's row of table form, {} where there is none.
         target: of the label shown, for an accept.
         earlier: this reviewer's last decision on it, None if there is none.
+        probe: the verdict shown is wrong on purpose.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Repetition:
     why: Row
     target: Row
     earlier: str | None
+    probe: bool = False
 
     @property
     def margin_deg(self) -> float:
@@ -69,20 +72,27 @@ def default_reviewer() -> str:
 
 
 def repetitions(
-    project: Project, source: str, reviewer: str, order: str = "doubtful", again: bool = False
+    project: Project,
+    source: str,
+    reviewer: str,
+    order: str = "doubtful",
+    again: bool = False,
+    probe_share: float = 0.0,
 ) -> list[Repetition]:
     """Repetitions of a source, in the order to look at them.
 
     Args:
         order: doubtful (nearest to its limit first), queue (as `repset queue` has it) or clip (by clip and time).
         again: also those that this reviewer has decided.
+        probe_share: of the set's own verdicts that nobody has judged is shown wrong on purpose (repset.review.probes).
     Raises: RepsetError where the source has none.
     """
     samples = {row["sample_id"]: row for row in read_rows(project.index(source) / "samples.parquet", "samples")}
     rows = gather(project, "form", source, automatic=True).rows
     decisions = [d for d in Ledger(project.reviews).read() if d.sample_id.split("/", 1)[0] == source]
     why = rep_verdicts(project, source)
-    found = []
+    probed = [d for d in decisions if d.probe and d.task == "form"]
+    found, untouched = [], set()
     for slot in merge_slots(rows, decisions, "form")[0]:
         sample = samples.get(slot.key.sample_id)
         if sample is None or slot.row is None or slot.interval is None or not sample["fps"]:
@@ -91,6 +101,8 @@ def repetitions(
         if mine and not again:
             continue
         found.append(_repetition(slot, sample, why, mine[-1] if mine else None))
+        if not slot.decisions and not any(_same_stretch(one, slot) for one in probed):
+            untouched.add(found[-1].id)
     if not found and not decisions:
         raise RepsetError(
             f"{source}: expected repetitions with a verdict, found none. "
@@ -99,8 +111,37 @@ def repetitions(
     if order == "queue":
         places = _places(project, source)
         found.sort(key=_doubt)  # those that nothing speaks for come last, as they would without a queue
-        return sorted(found, key=lambda one: places.get(_place_key(one.sample["sample_id"], one.target), len(places)))
-    return sorted(found, key=_in_time if order == "clip" else _doubt)
+        found.sort(key=lambda one: places.get(_place_key(one.sample["sample_id"], one.target), len(places)))
+    else:
+        found.sort(key=_in_time if order == "clip" else _doubt)
+    words = _usual_words(found)
+    return [_probe(one, words) if one.id in untouched and _is_drawn(one, probe_share) else one for one in found]
+
+
+def _same_stretch(decision: Decision, slot: Slot) -> bool:
+    if key_of(decision.sample_id, decision.target) != slot.key:
+        return False
+    return interval_iou(interval_of(decision.target), slot.interval) >= SAME_INTERVAL_IOU
+
+
+def _is_drawn(one: Repetition, share: float) -> bool:
+    return one.origin == "dataset" and one.verdict in TURNED and share_of("probe", one.id) < share
+
+
+def _usual_words(found: Iterable[Repetition]) -> dict[tuple[str, str], str]:
+    """(exercise, verdict) → the message that most of these come with."""
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for one in found:
+        counts[one.exercise, one.verdict][str(one.why.get("message") or "")] += 1
+    return {key: words.most_common(1)[0][0] for key, words in counts.items()}
+
+
+def _probe(one: Repetition, words: Mapping[tuple[str, str], str]) -> Repetition:
+    """With the other verdict, and with nothing beside it that gives the true one away."""
+    wrong = TURNED[one.verdict]
+    why: Row = {name: value for name, value in one.why.items() if name in ("signal", "view")}
+    why |= {"message": words.get((one.exercise, wrong), "")} if why else {}
+    return replace(one, verdict=wrong, value_hash=value_digest(wrong), why=why, probe=True)
 
 
 def _places(project: Project, source: str) -> dict[tuple[Any, ...], int]:
@@ -240,4 +281,5 @@ class Desk:
             media_sha256=one.sample["media_sha256"],
             seconds=round(float(seconds), 3) if timed else None,
             supersedes=mine[-1].id if mine else one.earlier,
+            probe=one.probe,
         )
