@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from torch import nn
 
 from repset.errors import RepsetError
 from repset.learn import fit
+from repset.learn.averaging import measure_statistics
 from repset.learn.losses import build_loss
 
 pytestmark = pytest.mark.train
@@ -45,6 +46,9 @@ def network() -> nn.Module:
 
 RECIPE: dict[str, Any] = dict(loss="dice_cross_entropy", weight_decay=0.01, warmup_steps=3, average=0.8)
 """Everything a checkpoint must bring back: the schedule's step, the moments of AdamW, the moving average."""
+
+
+NO_ITEMS = fit._Seeded(cast("fit.Items", ()), 0)
 
 
 def run(folder: Path, training: Any = None, validation: Any = None, progress: Any = fit.silent, **changes: Any) -> Any:
@@ -153,7 +157,7 @@ def test_nothing_to_train_on_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_ignored_labels_do_not_teach(tmp_path: Path) -> None:
-    learner = fit._Learner(network(), plan(), 1, fit.silent)
+    learner = fit._Learner(network(), plan(), 1, fit.silent, NO_ITEMS)
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [5.0, -5.0]])
     kept = learner.loss(logits[:2], torch.tensor([0, 1]))
     assert torch.equal(learner.loss(logits, torch.tensor([0, 1, 255])), kept)
@@ -168,7 +172,7 @@ def test_cuda_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
 
 def test_class_weights_change_what_a_mistake_costs() -> None:
     """One item of class 0 taken for 1 (weight 1) and one of class 1 that is right (weight 3), by hand."""
-    learner = fit._Learner(network(), plan(weights=(1.0, 3.0)), 1, fit.silent)
+    learner = fit._Learner(network(), plan(weights=(1.0, 3.0)), 1, fit.silent, NO_ITEMS)
     loss = learner.loss(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), torch.tensor([0, 1]))
     wrong, right = math.log(1 + math.e**2), math.log(1 + math.e**-2)
     assert float(loss) == pytest.approx((1 * wrong + 3 * right) / 4, rel=1e-6)
@@ -183,7 +187,7 @@ def test_the_rate_rises_and_falls_as_a_cosine() -> None:
 
 def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
     """Decays 1/10, 2/11, ... by hand on one parameter that is set to a new value at each step."""
-    learner = fit._Learner(nn.Linear(1, 1), plan(average=0.5, loss="cross_entropy"), 4, fit.silent)
+    learner = fit._Learner(nn.Linear(1, 1), plan(average=0.5, loss="cross_entropy"), 4, fit.silent, NO_ITEMS)
     values, expected = [1.0, 2.0, 4.0], 1.0
     for step, value in enumerate(values, 1):
         with torch.no_grad():
@@ -193,6 +197,30 @@ def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
         decay = min(0.5, step / (9 + step))
         expected = value if step == 1 else decay * expected + (1 - decay) * value
     assert float(learner.average["weight"]) == pytest.approx(expected)
+
+
+def test_averaged_weights_have_statistics_of_their_own() -> None:
+    """Mean and variance of the normalised layer's input over four batches, by numpy; nothing else is touched."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    network[1].running_mean.fill_(7.0)
+    network.eval()
+    batches = torch.randn(4, 8, 3)
+    measure_statistics(network, batches)
+    seen = batches.numpy() @ network[0].weight.detach().numpy().T + network[0].bias.detach().numpy()
+    assert network[1].running_mean.numpy() == pytest.approx(seen.mean((0, 1)), abs=1e-5)
+    assert network[1].running_var.numpy() == pytest.approx(seen.var(1, ddof=1).mean(0), rel=1e-4)
+    assert (network[1].momentum, network.training, network[1].training) == (0.1, False, False)
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_training_keeps_the_average_with_these_statistics(tmp_path: Path, judged: bool) -> None:
+    device, items = fit.prepare(3, "cpu"), Points(32, noise=0.0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    own = plan(average=0.8, epochs=2)
+    kept = fit.train(net, items, items if judged else Points(0), own, device, tmp_path / "a", tmp_path / "b").state
+    seen = items.points.numpy() @ kept["0.weight"].numpy().T + kept["0.bias"].numpy()
+    assert kept["1.running_mean"].numpy() == pytest.approx(seen.mean(0), abs=1e-5)  # 4 batches of 8: every item once
 
 
 def test_draw_weights_say_how_often_an_item_comes() -> None:

@@ -28,11 +28,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from repset.errors import RepsetError
 from repset.learn import Progress, metrics, silent
+from repset.learn.averaging import measure_statistics
 from repset.learn.losses import LossName, build_loss
 from repset.records import canonical_json, sha256_bytes
 
 THREADS = 2
 """Threads of torch on the CPU. Fixed, since sums over another number of threads round differently."""
+
+STATISTICS_BATCHES = 8
+"""Batches of training items on which averaged weights get their statistics of batch normalisation."""
 
 CHECKPOINT_S = 30.0
 """Least seconds between two checkpoints; a killed training loses about so much."""
@@ -69,7 +73,8 @@ class Plan:
         warmup_steps: the learning rate rises over these and falls as a cosine to 0 at the last step, in place of
             StepLR; None keeps StepLR.
         average: decay of an exponential moving average of the weights, which is judged and kept in their place (it
-            begins faster, so that the first steps are forgotten); None: the weights themselves.
+            begins faster, so that the first steps are forgotten), with statistics of batch normalisation measured
+            anew, since those of the way there are not the average's own; None: the weights themselves.
         draw: of each training item, how often it is drawn relative to the others; None: each once an epoch.
     """
 
@@ -152,8 +157,9 @@ def train(
         raise RepsetError(f"{plan.name}: no item to train on. Check the fold `train` of the source's split.")
     # The last batch would be a single item, of which batch normalisation can learn nothing.
     lonely = len(training) > plan.batch and len(training) % plan.batch == 1
+    seeded = _Seeded(training, plan.seed)
     loader = DataLoader(
-        _Seeded(training, plan.seed),
+        seeded,
         plan.batch,
         sampler=_Shuffle(len(training), plan.seed, plan.draw),
         drop_last=lonely,
@@ -161,7 +167,7 @@ def train(
     steps = len(loader)
     epochs = plan.epochs if plan.max_steps is None else min(plan.epochs, max(1, plan.max_steps // steps))
     limit = steps if plan.max_steps is None else min(steps, plan.max_steps)
-    learner = _Learner(network, plan, epochs * limit, progress)
+    learner = _Learner(network, plan, epochs * limit, progress, seeded)
     folder = scratch / sha256_bytes(canonical_json([plan.__dict__, str(device), torch.__version__]).encode())[:16]
     unfinished = folder / "last.ckpt"
     with _quiet():
@@ -184,14 +190,18 @@ def train(
 class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no types
     """The plan's loss, optimiser and schedule, and the confusion matrix of the validation fold."""
 
-    def __init__(self, network: torch.nn.Module, plan: Plan, total: int, progress: Progress) -> None:
+    def __init__(
+        self, network: torch.nn.Module, plan: Plan, total: int, progress: Progress, training: "_Seeded"
+    ) -> None:
         super().__init__()
         self.network, self.plan, self.total, self.progress = network, plan, total, progress
+        self._training = training
         self.rows: list[dict[str, Any]] = []  # one an epoch
         self.best: dict[str, torch.Tensor] = {}
         self.chosen = 0  # epoch of `best`
         self.average: dict[str, torch.Tensor] = {}  # moving average of the weights; empty: not wanted, or not begun
         self._own: dict[str, torch.Tensor] = {}  # the weights while the average stands in for them
+        self._settled: dict[str, torch.Tensor] = {}  # this epoch's average with statistics of its own
         self._loss = build_loss(plan.loss, plan.classes, plan.weights)
         self._judge = f"validation/{plan.score}"
         self._losses: list[tuple[float, int]] = []
@@ -240,10 +250,23 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
         if self.average:
             self._own = {name: value.clone() for name, value in self.network.state_dict().items()}
             self.network.load_state_dict(self.average)
+            self._settle()
 
     def on_validation_end(self) -> None:
         if self.average:
             self.network.load_state_dict(self._own)
+
+    def _settle(self) -> None:
+        """Measure the batch normalisations' statistics anew, over training items that seed and epoch decide."""
+        epoch, size = len(self.rows), self.plan.batch
+        keys = np.random.default_rng(mixed(self.plan.seed, "statistics", epoch)).permutation(len(self._training))
+        parts = [keys[first : first + size] for first in range(0, min(len(keys), STATISTICS_BATCHES * size), size)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed(self.plan.seed, "statistics", epoch))
+            stacks = (torch.stack([self._training[epoch, int(key)][0] for key in part]) for part in parts
+                      if part is parts[0] or len(part) == size)  # fmt: skip
+            measure_statistics(self.network, (stack.to(self.device) for stack in stacks))
+        self._settled = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
         logits = self.network(batch[0])
@@ -260,7 +283,10 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
             row |= {"validation/loss": _weighted(self._validation), self._judge: score}
         # Of equal scores the later epoch is taken: it has seen more, and its probabilities are the better ones.
         if not self._validation or not self.best or (score or 0.0) >= (self.rows[self.chosen][self._judge] or 0.0):
-            kept = self.average or self.network.state_dict()
+            if self.average and not self._validation:
+                self.on_validation_start()
+                self.on_validation_end()
+            kept = self._settled or self.network.state_dict()
             self.best = {key: value.detach().cpu().clone() for key, value in kept.items()}
             self.chosen = len(self.rows)
         self.rows.append(row)
