@@ -184,3 +184,13 @@ def test_any_skeleton_can_be_cleaned(skeleton: str) -> None:
     xy = np.random.default_rng(0).normal(200, 20, (1, count, 2)).astype(np.float32).repeat(20, 0)
     one = PoseTrack(skeleton, np.arange(20) / 25, xy, np.ones((20, count), np.float32), 0, 0)
     np.testing.assert_allclose(clean(one, 0.5).track.xy_px, xy, atol=1e-2)
+
+
+def test_what_comes_late_is_read_later_and_stays_where_nothing_follows() -> None:
+    time_s = np.arange(6) * 0.04
+    late = np.full((6, 1, 2), np.nan)
+    late[:, 0] = (100 * (time_s - 0.02))[:, None]  # 100 px a second, seen 20 ms late
+    late[3, 0] = np.nan
+    found = smooth.undelay(late, time_s, 0.02)[:, 0, 0]
+    # 4 px a frame; the frame before the gap and the last one have nothing to read
+    np.testing.assert_allclose(found, [0, 4, 6, np.nan, 16, 18], atol=1e-9)
