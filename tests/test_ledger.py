@@ -138,11 +138,12 @@ ID, OTHER_ID = (json.loads(line)["id"] for line in (GOOD, changed(lambda f: f.up
         (changed(lambda f: f.update(v=2)), 1, "v: 1", "2"),
         (changed(lambda f: f.update(at="2026-11-21 10:00")), 1, "at: a UTC time such as 2026-11-21T10:00:00Z",
          '"2026-11-21 10:00"'),
-        (changed(lambda f: f.update(action="maybe")), 1, "action: one of accept, edit, reject, new, undo", '"maybe"'),
+        (changed(lambda f: f.update(action="maybe")), 1, "action: one of accept, edit, reject, new, nothing, undo",
+         '"maybe"'),
         (changed(lambda f: f.update(value="good")), 1, "value: one of correct, incorrect, unscorable", '"good"'),
         (changed(lambda f: f.update(value=None)), 1, "value: one of correct, incorrect, unscorable", "null"),
         (changed(lambda f: f.update(action="accept")), 1,
-         "proposal: null for new and undo, else the label shown", "null"),
+         "proposal: null for new, nothing and undo, else the label shown", "null"),
         (changed(lambda f: f["target"].update(interval_s=[2, 1])), 1,
          "target: interval_s ([start, end] in seconds) and person", '{"interval_s": [2, 1], "person": 0}'),
         (changed(lambda f: f.update(blob="0" * 64)), 1, "blob: a mask for muscle_mask, else null", f'"{"0" * 64}"'),
@@ -310,7 +311,7 @@ def test_stats_count_per_reviewer_and_task(ledger: Ledger) -> None:
     anna, bo = stats(ledger.read())
     assert (anna.reviewer, anna.task, anna.undone, anna.probes) == ("anna", "form", 1, 1)
     assert (anna.samples, anna.median_s) == (2, 3.0)
-    assert anna.actions == {"accept": 1, "edit": 0, "reject": 0, "new": 1, "undo": 1}
+    assert anna.actions == {"accept": 1, "edit": 0, "reject": 0, "new": 1, "nothing": 0, "undo": 1}
     assert (bo.reviewer, bo.task, bo.median_s) == ("bo", "muscle_mask", 12.5)
 
 

@@ -17,7 +17,7 @@ from repset.curate.build import build_curated
 from repset.curate.decision import Decision
 from repset.curate.ledger import Ledger
 from repset.curate.queue import build_queue
-from repset.curate.review_worth import outcomes, probed
+from repset.curate.review_worth import Timed, outcomes, probed, timed_tasks
 from repset.project import Project
 from repset.records import sha256_bytes
 from repset.review.ls_tasks import Item, Shown
@@ -319,3 +319,47 @@ def true_counts(truth: list[str], found: list[Repetition]) -> list[int]:
     """Of what was shown as it is, how many correct and how many incorrect."""
     kept = [truth[one.start // 10] for one in found if not one.probe]
     return [kept.count("correct"), kept.count("incorrect")]
+
+
+# --- blank tasks in which there is nothing to label ------------------------------------------------------------------
+
+
+def test_a_blank_task_without_a_label_leaves_its_time_and_nothing_else(here: Project, there: Any) -> None:
+    world.send(here, there, blank_share=1.0)
+    tasks = world.by_sample(there)
+    before = build_curated(here, "muscle_mask", "photos").path.read_bytes()
+    answer = there.store.annotate(tasks["photos/002"]["id"], [], lead_time=12.5)
+    done = world.bring(here, there)
+    assert (done.written, done.nothing, done.faults) == (1, 1, [])
+    (line,) = world.lines(here)
+    assert (line.action, line.task, line.seconds, line.value) == ("nothing", "exercise", 12.5, None)
+    assert dict(line.target) == {"interval_s": None, "frame": 0, "blank": True}
+    assert timed_tasks([line]) == [Timed("anna", "photos", True, 12.5)]
+    assert outcomes([line]) == []
+    assert build_rows(build_curated(here, "muscle_mask", "photos").path) == build_rows(before)
+    assert world.bring(here, there).written == 0
+
+    verdict = {"id": "q", "from_name": "form", "to_name": "image", "type": "choices", "value": {"choices": ["correct"]}}
+    answer |= {"result": [verdict], "updated_at": "2026-11-21T12:00:00Z", "lead_time": 20.0}
+    assert world.bring(here, there).written == 1
+    assert timed_tasks(world.lines(here)) == [Timed("anna", "photos", True, 20.0)]  # one task, all of its time
+    answer |= {"result": [], "updated_at": "2026-11-21T13:00:00Z", "lead_time": 21.0}
+    done = world.bring(here, there)
+    assert (done.written, done.undone) == (2, 1)
+    assert timed_tasks(world.lines(here)) == [Timed("anna", "photos", True, 21.0)]
+    assert world.bring(here, there).written == 0
+
+
+def test_a_clip_too(here: Project, there: Any) -> None:
+    world.clips(here)
+    world.send(here, there, "clips", "clip", blank_share=1.0)
+    for task in list(there.store.tasks.values()):
+        there.store.annotate(task["id"], [])
+    before = build_rows(build_curated(here, "exercise", "clips").path)
+    assert world.bring(here, there, "clips", "clip").nothing == 2
+    for line in world.lines(here):
+        assert (line.action, line.seconds, dict(line.target)) == ("nothing", 6.0, {"interval_s": None, "blank": True})
+    after = build_curated(here, "exercise", "clips")
+    assert after.report["decisions"]["status"] == {"nothing": 2}
+    assert build_rows(after.path) == before
+    assert world.bring(here, there, "clips", "clip").written == 0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from repset.curate.decision import LEDGER_TASKS, Decision
+from repset.curate.decision import LEDGER_TASKS, NOTHING, Decision
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
@@ -22,7 +22,7 @@ class TaskChain:
     Attributes:
         slots: what was said about each target, candidates by precedence and decisions by time, with the outcome.
         status: decision id → what became of it.
-        aside: decisions that are undone, undo lines and probes.
+        aside: decisions that are undone, undo lines, answers that found nothing and probes.
         notes: inputs that were not there.
     """
 
@@ -87,4 +87,4 @@ def _task(project: Project, task: str, source: str, sample_id: str, decisions: l
 
 
 def _aside(decisions: list[Decision], status: dict[str, str]) -> list[Decision]:
-    return [decision for decision in decisions if status[decision.id] in ("undone", "undo", "probe")]
+    return [decision for decision in decisions if status[decision.id] in ("undone", "undo", NOTHING, "probe")]

@@ -17,7 +17,11 @@ from repset.records import canonical_json, sha256_bytes
 VERSION = 1
 LEDGER_TASKS = (*TASKS, "pose")
 """Everything a person can decide: the tasks with a curated table, and the joints of a person in one frame."""
-ACTIONS = ("accept", "edit", "reject", "new", "undo")
+ACTIONS = ("accept", "edit", "reject", "new", "nothing", "undo")
+NOTHING = "nothing"
+"""The answer to a picture shown blank on purpose in which the person found nothing to label: only its time counts."""
+
+_EMPTY = (NOTHING, "undo")  # actions that hold no label
 VERDICTS = ("correct", "incorrect", "unscorable")
 JOINT_STATES = ("labelled", "occluded", "outside")
 ORIGINS = ("dataset", "dataset_estimate", "mediapipe", "rule", "model", "human")
@@ -64,10 +68,10 @@ class Decision:
         task: one of LEDGER_TASKS.
         target: class, person, variant, frame, interval_s ([start, end) seconds; null: whole clip), frames.
             An edited interval is the person's own; it finds the label it corrects by overlap.
-        action: accept | edit | reject | new | undo (of the decision that `supersedes` names).
+        action: accept | edit | reject | new | nothing | undo (of the decision that `supersedes` names).
         value: what now holds (accept, edit, new) or was refused (reject): a label or verdict; None where it is a mask.
         png: the mask (task muscle_mask), kept as blobs/<sha256>.png; in the line only its hash, as `blob`.
-        proposal: what the person was shown; None for new and undo.
+        proposal: what the person was shown; None for new, nothing and undo.
         seconds: time spent, None where unknown.
         supersedes: id of the decision this one replaces or undoes.
         probe: the proposal was wrong on purpose; never merged.
@@ -186,7 +190,7 @@ def check_fields(fields: Any, path: Path, where: str, todo: str = RESTORE) -> No
 
 def _rules(f: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     """Field, what is expected of it, whether it holds; later rules rely on earlier ones."""
-    undo = f["action"] == "undo"
+    undo, empty = f["action"] == "undo", f["action"] in _EMPTY
     yield "v", f"{VERSION}", f["v"] == VERSION
     yield "at", "a UTC time such as 2026-11-21T10:00:00Z", _is_time(f["at"])
     yield "reviewer", "a-z 0-9 _ . -", isinstance(f["reviewer"], str) and bool(_REVIEWER.fullmatch(f["reviewer"]))
@@ -199,11 +203,15 @@ def _rules(f: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield (
         "blob",
         "a mask for muscle_mask, else null",
-        _is_hash(f["blob"]) and (f["blob"] is None) == (undo or f["task"] != "muscle_mask"),
+        _is_hash(f["blob"]) and (f["blob"] is None) == (empty or f["task"] != "muscle_mask"),
     )
-    yield "value", _EXPECTED_VALUE[f["task"]] if not undo else "null", _is_value(f["value"], f["task"], undo)
+    yield "value", _EXPECTED_VALUE[f["task"]] if not empty else "null", _is_value(f["value"], f["task"], empty)
     shown = f["proposal"]
-    yield "proposal", "null for new and undo, else the label shown", (shown is None) == (f["action"] in ("new", "undo"))
+    yield (
+        "proposal",
+        "null for new, nothing and undo, else the label shown",
+        (shown is None) == (f["action"] in ("new", *_EMPTY)),
+    )
     yield (
         "proposal",
         "origin, origin_hash and value_hash",
@@ -238,8 +246,8 @@ _EXPECTED_VALUE = {
 }
 
 
-def _is_value(value: Any, task: str, undo: bool) -> bool:
-    if undo or task == "muscle_mask":
+def _is_value(value: Any, task: str, empty: bool) -> bool:
+    if empty or task == "muscle_mask":
         return value is None
     if task == "pose":
         return _is_pose(value)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from repset.curate.decision import RESTORE, Decision, check_fields, parse_line
+from repset.curate.decision import NOTHING, RESTORE, Decision, check_fields, parse_line
 from repset.errors import DataError
 from repset.records import atomic_path, read_json, sha256_bytes
 
@@ -168,6 +168,8 @@ def _locked(path: Path, flags: int, lock: int) -> Iterator[int]:
 def check_references(decisions: Mapping[str, Decision], places: Mapping[str, str]) -> Iterator[DataError]:
     """What is wrong with `supersedes`: it must name a decision on the same sample and task.
 
+    A line that says there is nothing to label speaks of every task.
+
     Args:
         decisions, places: by id.
     """
@@ -178,6 +180,8 @@ def check_references(decisions: Mapping[str, Decision], places: Mapping[str, str
         if earlier is None:
             found = f"{decision.supersedes}, which no file has"
             yield DataError(where, "the id of a decision in supersedes", found, RESTORE)
-        elif (earlier.sample_id, earlier.task) != (decision.sample_id, decision.task):
+        elif earlier.sample_id != decision.sample_id or (
+            earlier.task != decision.task and NOTHING not in (earlier.action, decision.action)
+        ):
             expected = f"a decision on {decision.task} of {decision.sample_id} in supersedes"
             yield DataError(where, expected, f"one on {earlier.task} of {earlier.sample_id}", RESTORE)

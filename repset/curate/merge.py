@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from repset.curate.decision import Decision
+from repset.curate.decision import NOTHING, Decision
 from repset.curate.slots import PROPOSED, Row, Slot, find, gather_slots, order
 from repset.curate.targets import BACKGROUND, as_dict, interval_of, key_of, overlap_s, within_tolerance
 from repset.errors import DataError
@@ -33,7 +33,7 @@ class MergeReport:
     """What the merge did, all of it JSON-ready and sorted.
 
     Attributes:
-        status: decision id → applied | overruled | stale | undone | undo | probe.
+        status: decision id → applied | overruled | stale | undone | undo | nothing | probe.
         conflicts: targets where reviewers disagreed: who said what, and the id of the decision that holds.
         stale: accepts that no longer hold: the decision in brief, and what is proposed now.
         unmatched: ids of decisions whose label is gone; accept, edit and new stand with their own value.
@@ -81,14 +81,14 @@ def merge_slots(
 
 
 def _active(by_id: Mapping[str, Decision], report: MergeReport) -> list[Decision]:
-    """Decisions that are neither undone, nor undo lines, nor probes."""
+    """Decisions that are neither undone, nor undo lines, nor say that there is nothing, nor probes."""
     undone = undone_ids(by_id.values())
     active = []
     for decision_id, decision in sorted(by_id.items()):
         if decision_id in undone:
             report.status[decision_id] = "undone"
-        elif decision.action == "undo":
-            report.status[decision_id] = "undo"
+        elif decision.action in ("undo", NOTHING):
+            report.status[decision_id] = decision.action
         elif decision.probe:
             report.status[decision_id] = "probe"
         else:

@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from repset.curate.build import class_of
-from repset.curate.decision import Decision
+from repset.curate.decision import NOTHING, Decision
 from repset.curate.doubt import Beside, Doubt, doubts_of, read_known
 from repset.curate.gather import Gathered, gather
 from repset.curate.ledger import Ledger
@@ -214,7 +214,7 @@ def seconds_per_task(decisions: Iterable[Decision]) -> dict[str, float]:
     """Task → seconds of a decision: the ledger's median, or SECONDS where it has measured fewer than MEASURED_FROM."""
     timed: dict[str, list[float]] = defaultdict(list)
     for one in decisions:
-        if one.seconds and one.action != "undo":
+        if one.seconds and one.action not in ("undo", NOTHING):
             timed[one.task].append(one.seconds)
     return {
         task: max(0.5, median(timed[task])) if len(timed[task]) >= MEASURED_FROM else guess

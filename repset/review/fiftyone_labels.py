@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import Any
 
-from repset.curate.decision import Decision
+from repset.curate.decision import NOTHING, Decision
 from repset.curate.doubt import Beside, Doubt, Known, doubts_of, read_known
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
@@ -142,7 +142,7 @@ class Said:
             self.poses[sample_id] = []
         undone = undone_ids(mine)
         for one in mine:
-            if one.id not in undone and one.action != "undo" and not one.probe:
+            if one.id not in undone and one.action not in ("undo", NOTHING) and not one.probe:
                 self.decisions[one.sample_id].append(one)
         self._contested, self._probed = set[str](), dict[str, list[Decision]]()
         for task in TASKS:

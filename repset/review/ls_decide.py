@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from repset.curate.decision import Decision, Proposal
+from repset.curate.decision import NOTHING, Decision, Proposal
 from repset.curate.merge import undone_ids
 from repset.curate.targets import SAME_INTERVAL_IOU, interval_iou, interval_of, key_of
 from repset.review.ls_answers import Answer, Got
@@ -164,6 +164,14 @@ def decision_of(outcome: Outcome, item: Item, reviewer: str, at: str, png: Png) 
     )
 
 
+def nothing_of(item: Item, reviewer: str, at: str) -> Decision:
+    """The line of a blank task that was answered without a label, without seconds."""
+    target: dict[str, Any] = {"interval_s": None, "blank": True}
+    if item.kind == "image":
+        target |= {"frame": item.frame, **({"variant": item.variant} if item.variant else {})}
+    return Decision(reviewer, TOOL, item.sample_id, "exercise", target, NOTHING, media_sha256=item.sample_sha256, at=at)
+
+
 def ledger_time(text: Any) -> str:
     """A server's time as the ledger writes it. Raises: ValueError if it is none or has no zone."""
     moment = datetime.fromisoformat(str(text))
@@ -201,8 +209,14 @@ def news(
             continue  # said already, or overruled by this reviewer's later word
         if (decision.at, *_says(decision)) not in written:
             fresh.append(replace(decision, supersedes=before.id if before else None))
-    own = [one for one in active if note.made <= one.at < note.at and one.action != "reject" and one.task not in held]
+    empty = [one for one in active if one.action == NOTHING and note.made <= one.at and note.could_say(one)]
+    if fresh and empty and not fresh[0].supersedes:  # the same task, now with labels: one more line of its time
+        fresh[0] = replace(fresh[0], supersedes=empty[-1].id)
+    own = [one for one in active if note.made <= one.at < note.at and one.action not in ("reject", NOTHING)]
+    own = [one for one in own if one.task not in held]
     own = [one for one in own if note.could_say(one)]
+    if fresh and own and fresh[0].action == NOTHING:  # the same task, now without: its time stays with it
+        fresh[0] = replace(fresh[0], supersedes=own[-1].id)
     undo = [_undo(one, note.at) for one in own if one.id not in spoken and _is_last(one, active)]
     booked = sum(one.seconds or 0.0 for one in mine if one.at >= note.made)
     each = None if lead_s is None else round(max(lead_s - booked, 0.0) / max(len(fresh), 1), 3)

@@ -14,7 +14,7 @@ from repset.errors import DataError
 from repset.records import sha256_bytes
 from repset.review.label_studio import Server, ServerTask
 from repset.review.ls_answers import read_answer, shown_masks
-from repset.review.ls_decide import Note, Outcome, decision_of, ledger_time, news, outcomes
+from repset.review.ls_decide import Note, Outcome, decision_of, ledger_time, news, nothing_of, outcomes
 from repset.review.ls_tasks import Item, Json, Shown, item_of, mask_digest, mask_of_png
 from repset.review.ls_values import Mask, ValueFault
 from repset.video import encode_png
@@ -34,7 +34,8 @@ class Pulled:
         iou, shift_px: task → size of each edit.
         reviewers: reviewer → answers read; seconds: their sum as the server counted it.
         written: lines appended to the ledger (or that would be); undone: of these, undo lines.
-        skipped: tasks a reviewer skipped; drafts: begun and not submitted; foreign: tasks that are not ours.
+        nothing: blank tasks answered without a label; skipped: tasks a reviewer skipped; drafts: begun and not
+            submitted; foreign: tasks that are not ours.
         faults: answers that cannot be believed, a sentence each; nothing of that task of theirs was written.
     """
 
@@ -47,6 +48,7 @@ class Pulled:
     seconds: float = 0.0
     written: int = 0
     undone: int = 0
+    nothing: int = 0
     skipped: int = 0
     drafts: int = 0
     foreign: int = 0
@@ -167,6 +169,9 @@ class _Reader:
         self._count(found)
         note = Note(reviewer, ledger_time(annotation["created_at"]), ledger_time(annotation["updated_at"]), item)
         lines = [decision_of(one, item, reviewer, note.at, masks.png) for one in found]
+        if item.blank and not lines and not answer.faults:
+            lines = [nothing_of(item, reviewer, note.at)]
+            self.pulled.nothing += 1
         lead = annotation.get("lead_time")
         lead_s = float(lead) if isinstance(lead, int | float) and 0 <= lead < 1e7 else None
         self.pulled.seconds += lead_s or 0.0
