@@ -10,6 +10,11 @@ Pearson's on the effective number of items (Korn & Graubard 1998), items divided
 show. From few groups with an error the design effect cannot be read off: towards none it is taken as for groups whose
 items all agree, so that 59 independent groups without an error are needed for 5 % at 95 %, whatever they hold.
 tests/test_acceptance_bound.py counts in 2,000 draws how often the promise is broken.
+
+How much can be taken hangs on the score more than on the bound. Where the error of the surest share u grows as u², half
+of what an oracle takes is taken from 300 groups of five on, even with a correlation of 0.9 within a group. Where it
+grows as u^0.2 (the surest 30 % err in 4.4 %, the 60 % that may be taken in 5 %), nobody can: 450 independent items at the
+right threshold show an error below 5 % in 12 % of all draws, by the binomial distribution alone.
 """
 
 import math
