@@ -280,6 +280,16 @@ def test_a_joint_that_trembles_goes_nowhere_between_the_rests() -> None:
     assert plausible([rep], Signal(reach, trembling, None, "both", 1.0), track, COUNTING["lunge"]) == []
 
 
+def test_where_both_limbs_must_work_the_one_seen_from_its_side_shows_the_bend() -> None:
+    rep = Rep(0, 6, 13, True, True, True, True)
+    bent = np.concatenate([np.linspace(-175, -125, 7), np.linspace(-133, -175, 6)])
+    end_on = np.full(13, -175.0)
+    joined = np.minimum(bent, end_on)
+    signal = Signal(bent, joined, None, "both", 1.0, limbs_deg=(end_on, bent))
+    assert plausible([rep], signal, legs(KNEE), COUNTING["squat"]) == [rep]
+    assert plausible([rep], Signal(bent, joined, None, "both", 1.0), legs(KNEE), COUNTING["squat"]) == []
+
+
 def test_a_standing_person_does_no_push_ups() -> None:
     rep = Rep(0, 5, 12, True, True, True, True)
     signal = Signal(np.linspace(-175, -60, 12), np.linspace(-175, -60, 12), None, "both", 1.0)

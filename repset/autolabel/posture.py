@@ -19,6 +19,7 @@ Doubles = npt.NDArray[np.float64]
 MIN_BEND_DEG = 25.0  # the joint's own angle goes so far in the best repetition, in the image or in space ...
 SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so much that no turning explains it
 END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
+SHALLOW_TRAVEL_TORSO = 0.05  # in a set that shows it: an arm of 1.1 torso lengths that bends by 30° from straight
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
 SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
 FEET_PART_TORSO = 0.3  # 75 of the 77 jumping jack clips of Penn Action with both ankles marked part them by more
@@ -41,10 +42,10 @@ def plausible(reps: list[Rep], signal: Signal, clean: CleanTrack, spec: Counting
 
 
 def _moves(rep: Rep, signal: Signal, spec: Counting) -> bool:
-    """The limb's end moves, and its joint bends at all: half of what the best repetition must show."""
+    """The limb's end moves, and its joint bends at all: less than the best repetition must show."""
     if spec.height:
         return True
-    return _travel(rep, signal) >= SHALLOW_SHARE * END_TRAVEL_TORSO and _bend(rep, signal) >= spec.shallow_range
+    return _travel(rep, signal) >= SHALLOW_TRAVEL_TORSO and _bend(rep, signal) >= spec.shallow_range
 
 
 def _travel(rep: Rep, signal: Signal) -> float:
@@ -55,7 +56,8 @@ def _travel(rep: Rep, signal: Signal) -> float:
 
 def _bend(rep: Rep, signal: Signal) -> float:
     """How far the joint bends into a repetition and out of it: its own angle in the image or in space, the clearer."""
-    bends = [_effort(bend, rep) for bend in (signal.bend_deg, signal.bend_3d_deg) if bend is not None]
+    joined = (signal.bend_deg, signal.bend_3d_deg)
+    bends = [_effort(bend, rep) for bend in signal.limbs_deg or joined if bend is not None]
     reach = _span(signal.values[rep.start : rep.end])
     return max([reach if signal.bend_3d_deg is None and reach >= SURE_REACH_DEG else 0.0, *bends])
 

@@ -124,6 +124,8 @@ class Signal:
         side: left | right | both | none.
         seen: mean visibility of the better-seen limb.
         ends: (T, 2) for each limb that is counted: where its end is from its root, in torso lengths.
+        limbs_deg: (T,) for each limb: its own interior angle in the image, and likewise in space; only where both limbs
+            must work, or the body lies over one, so that the other can show the bend.
     """
 
     values: Doubles
@@ -132,6 +134,7 @@ class Signal:
     side: str
     seen: float
     ends: tuple[Doubles, ...] = ()
+    limbs_deg: tuple[Doubles, ...] = ()
 
 
 def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
@@ -152,35 +155,33 @@ def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
         used = _active(values)
     if not used:
         return Signal(np.full(len(track.time_s), np.nan), None, None, "none", best)
-    bend = None if spec.height else _join(_bends(track.xy_px, row.signal, track, sign), used, spec.combine)
-    deep = None
-    if not spec.height and track.xyz_m is not None:
-        deep = _join(_bends(track.xyz_m, row.signal, track, sign), used, spec.combine)
-    ends = () if spec.height else tuple(_end(row.signal, side, clean) for side in used)
     side = used[0] if len(used) == 1 else "both"
-    return Signal(_join(values, used, spec.combine), bend, deep, side, best, ends)
+    if spec.height:
+        return Signal(_join(values, used, spec.combine), None, None, side, best)
+    kinds = [_bends(points, row.signal, track, sign) for points in (track.xy_px, track.xyz_m) if points is not None]
+    bends = [_join(kind, used, spec.combine) for kind in kinds]
+    either = spec.combine == "both" or "lying" in spec.postures
+    return Signal(
+        _join(values, used, spec.combine), bends[0], bends[1] if len(bends) > 1 else None, side, best,
+        tuple(_end(row.signal, one, clean) for one in used),
+        tuple(kind[one] for kind in kinds for one in used) if either else (),
+    )  # fmt: skip
 
 
 def join_signals(parts: Sequence[Signal]) -> Signal:
     """One signal of several in a row; its side is that of the longest part in which a limb is seen."""
-    if len(parts) == 1:
-        return parts[0]
-    bends = [[part.bend_deg for part in parts], [part.bend_3d_deg for part in parts]]
-    image, space = (
-        np.concatenate(
-            [
-                np.full(len(part.values), np.nan) if bend is None else bend
-                for part, bend in zip(parts, kind, strict=True)
-            ]
-        )
-        if any(bend is not None for bend in kind)
-        else None
-        for kind in bends
-    )
     seen = [part for part in parts if part.side != "none"] or list(parts)
     side = max(seen, key=lambda part: len(part.values)).side
     best = max((part.seen for part in parts), default=0.0)
+    image, space = _row(parts, [p.bend_deg for p in parts]), _row(parts, [p.bend_3d_deg for p in parts])
     return Signal(np.concatenate([part.values for part in parts]), image, space, side, best)
+
+
+def _row(parts: Sequence[Signal], bends: list[Doubles | None]) -> Doubles | None:
+    if all(bend is None for bend in bends):
+        return None
+    filled = [np.full(len(p.values), np.nan) if b is None else b for p, b in zip(parts, bends, strict=True)]
+    return np.asarray(np.concatenate(filled))
 
 
 def _end(signal: str, side: str, clean: CleanTrack) -> Doubles:
