@@ -132,16 +132,17 @@ def _print_drawn(title: str, results: list[Measured]) -> dict[str, float]:
 
 def _print_form(form: list[Measured], errors: dict[str, float], around: list[Measured], plot: Path | None) -> None:
     """Margin: true angle minus limit, positive where the repetition is good."""
-    rows = []
+    rows: list[tuple[str, float, str]] = []
     for one in form:
         name = one.plan.exercise
         limit, sign = limit_deg(name), 1 if BY_NAME[name].effort == "max" else -1
         assert limit is not None
-        rows += [(name, sign * (deg - limit), verdict) for deg, verdict in one.verdicts]
+        rows += [(name, sign * (deg - limit), verdict) for deg, verdict in one.verdicts if one.scorable]
     print(
         "\n**Form: planted deviations up to 30° on both sides of the limit, beyond twice the measured angle error**\n"
     )
-    print("| exercise | repetitions | judged | faults found | good ones passed |\n|---|--:|--:|--:|--:|")
+    print("| exercise | repetitions from where the rule holds | judged | faults found | good ones passed |")
+    print("|---|--:|--:|--:|--:|")
     total = np.zeros(6, int)
     for name in [*dict.fromkeys(row[0] for row in rows)]:
         mine = [row for row in rows if row[0] == name]
@@ -152,8 +153,12 @@ def _print_form(form: list[Measured], errors: dict[str, float], around: list[Mea
         total += (len(told), len(mine), caught, len(bad), passed, len(good))
         print(f"| {name} | {len(mine)} | {len(told)} | {caught} of {len(bad)} | {passed} of {len(good)} |")
     print(f"| all | {total[1]} | {total[0]} | {total[2]} of {total[3]} | {total[4]} of {total[5]} |")
-    unknown = [verdict for one in around for _, verdict in one.verdicts if one.view == "unknown"]
-    print(f"\nCalled correct where the view is unknown: {unknown.count('correct')} of {len(unknown)}.")
+    share = total[0] / max(1, total[1])
+    print(f"\nJudged {share:.1%}, faults found {total[2] / max(1, total[3]):.1%}, good ones passed", end=" ")
+    print(f"{total[4] / max(1, total[5]):.1%}.")
+    for title, clips in (("these clips", form), ("the camera anywhere", around)):
+        told = [verdict for one in clips if not one.scorable for _, verdict in one.verdicts]
+        print(f"From where the rule does not hold, {title}: called correct {told.count('correct')} of {len(told)}.")
     if plot is not None:
         _plot(rows, plot)
 

@@ -14,6 +14,7 @@ from trust_clips import cached_track
 from repset import angles, exercises
 from repset.autolabel.label import label_track
 from repset.autolabel.ruleset import Rule, load_rules
+from repset.autolabel.view import FRONT_BELOW_DEG, SIDE_FROM_DEG
 from repset.landmarks import BLAZEPOSE_33
 from repset.sample import props
 from repset.sample.athlete import athlete
@@ -84,6 +85,20 @@ def depth_rule(exercise: str) -> Rule | None:
     return rules[0] if rules else None
 
 
+def holds_from(exercise: str, azimuth_deg: float) -> bool:
+    """Whether the rule on the counted angle has a limit for the view that the camera truly has.
+
+    Args:
+        azimuth_deg: of the camera around the body, 0 in front of it, 90 at its side.
+    """
+    rule, turned = depth_rule(exercise), float(abs((azimuth_deg + 180) % 360 - 180))
+    yaw = min(turned, 180 - turned)
+    name = "front" if turned < 90 else "back"
+    if yaw >= FRONT_BELOW_DEG:
+        name = "side" if yaw >= SIDE_FROM_DEG else "three_quarter"
+    return rule is not None and rule.limit(name) is not None
+
+
 def _course(plan: Plan, motion: Motion, rng: np.random.Generator) -> Course:
     reps = int(rng.integers(2, 5))
     if not plan.planted:
@@ -136,7 +151,8 @@ def _render(
 @dataclass(frozen=True)
 class Measured:
     """One clip's result. errors: (F,) |degrees| of the counted angle on the better-seen side; scored: share of frames
-    in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition."""
+    in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition; scorable:
+    the camera stands where that rule has a limit."""
 
     plan: Plan
     azimuth_deg: float
@@ -146,6 +162,7 @@ class Measured:
     errors: Doubles
     scored: float
     verdicts: tuple[tuple[float, str], ...]
+    scorable: bool
 
 
 def measure(plan: Plan) -> Measured:
@@ -183,7 +200,7 @@ def measure(plan: Plan) -> Measured:
     every = np.concatenate(errors) if errors else np.empty(0)
     return Measured(
         plan, drawn.azimuth_deg, labels.view, len(drawn.turns), len(found), every, float(known.mean()),
-        tuple(pairs),
+        tuple(pairs), holds_from(plan.exercise, drawn.azimuth_deg),
     )  # fmt: skip
 
 
