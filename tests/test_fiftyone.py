@@ -20,6 +20,7 @@ from repset.records import TABLES, write_table
 from repset.review import fiftyone_view as view
 from repset.review.fiftyone_docs import Source, sample_key
 from repset.review.fiftyone_points import points_of
+from repset.video import read_video
 
 PHOTOS = 24
 
@@ -199,3 +200,41 @@ def test_the_map_is_the_first_two_principal_components(project: Project) -> None
     expected = np.abs(left[:, :2] * sizes[:2])
     points = np.abs(np.array([found[sample_key(f"photos/{n:03d}", "")] for n in range(PHOTOS)]))
     assert np.abs(points - expected).max() < 0.15  # rounding of a pixel's mean
+
+
+def test_poses_alone_open_as_a_drawn_clip_with_their_joints_on_it(project: Project, fo: Any) -> None:
+    """A set without pictures (MM-Fit, Penn Action's labels): joints lie where the stick figure has them."""
+    rng = np.random.default_rng(3)
+    low = np.array([700.0, 300.0])  # far from the picture's corner: the set's own pixels are not those of the drawing
+    poses = []
+    for frame in range(12):
+        at = low + rng.random((13, 2)) * [40.0, 90.0]
+        poses.append({"sample_id": "moves/a", "frame": frame, "time_s": frame / 10, "person": 0,
+                      "skeleton": "penn_13", "x_px": at[:, 0].tolist(), "y_px": at[:, 1].tolist(),
+                      "visibility": [1.0] * 13, "state": [0] * 13, "origin": "dataset_estimate"})  # fmt: skip
+    world.write(project, "moves", [], poses=poses)
+    sample = {"sample_id": "moves/a", "source": "moves", "kind": "poses", "frames": 12, "fps": 10.0, "group": "a"}
+    rows = [dict.fromkeys(TABLES["samples"].names) | sample]
+    write_table(project.index("moves") / "samples.parquet", "samples", rows)
+    angle = {"sample_id": "moves/a", "frame": 5, "person": 0, "name": "left_knee", "value_deg": 91.24}
+    for name in ("sets", "reps", "form", "poses"):
+        write_table(project.labels("moves") / f"{name}.parquet", name, [])
+    write_table(project.labels("moves") / "angles.parquet", "angles", [dict.fromkeys(TABLES["angles"].names) | angle])
+    (built,) = view.build(project, ["moves"], quiet)
+    assert (built.samples, built.written) == (1, 1)
+    moves = fo.load_dataset("moves")
+    assert moves.skeletons["frames.pose"].labels[3] == "left_elbow"
+    clip = moves[sample_key("moves/a", "")]
+    pictures = [image for _, image in read_video(Path(clip.filepath))]
+    height, width = pictures[0].shape[:2]
+    assert (clip.metadata.frame_width, clip.metadata.frame_height) == (width, height)
+    assert clip.frames[6].angles.left_knee == 91.2
+    joints = np.array([clip.frames[n + 1].pose.keypoints[0].points for n in range(12)]) * [width, height]
+    true = np.array([np.stack([row["x_px"], row["y_px"]], -1) for row in poses])
+    scale = np.ptp(joints[..., 1]) / np.ptp(true[..., 1])
+    assert joints - joints[0, 0] == pytest.approx((true - true[0, 0]) * scale, abs=0.02)  # the same figure, one scale
+    for picture, at in zip(pictures, joints, strict=True):
+        x, y = np.round(at).astype(int).T
+        paper = np.median(picture.reshape(-1, 3), axis=0)
+        assert (np.abs(picture[y, x] - paper).max(-1) > 40).all()  # a dot is drawn at every joint
+    assert [one.written for one in view.build(project, ["moves"], quiet)] == [0]

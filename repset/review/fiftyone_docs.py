@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from bson import ObjectId, encode
 
 from repset.curate.build import official_leaks
@@ -16,6 +17,7 @@ from repset.curate.checks import CODES
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
 from repset.review import media
+from repset.review.fiftyone_drawn import Drawn
 from repset.review.fiftyone_labels import FINAL, LOW_IOU, PREDICTED, Disagreement, Label, Said, disagreements
 from repset.review.fiftyone_parts import Doc, base, cut, finding, finite, mask, metadata, told, word
 from repset.review.fiftyone_poses import (
@@ -30,6 +32,7 @@ from repset.review.fiftyone_poses import (
 from repset.video import FrameStore
 
 Frames = Callable[[], list[Doc]]
+Fit = Callable[[media.Floats], media.Floats]
 
 LEAK, STALE, DECIDED = "leak", "stale", "decided"
 TAGS = frozenset((*CODES, LEAK, STALE, DECIDED))
@@ -39,7 +42,7 @@ POSE_OFF = 0.1
 """Joints that lie further from the truth than a tenth of the person's size on the mean are said to disagree (half of
 PCK@0.2's radius; the project's own choice)."""
 
-_LAYOUT = 2  # raise it when documents are made in another way, so that old ones are written anew
+_LAYOUT = 3  # raise it when documents are made in another way, so that old ones are written anew
 _REASONS = 3  # of doubt, shown with a sample
 
 
@@ -74,10 +77,10 @@ class Source:
         self.truth = Joints(project.index(source) / "poses.parquet", shown)
         self.guess = Joints(project.labels(source) / "poses.parquet", shown)
         self.angles = read_angles(project.labels(source) / "angles.parquet", shown)
-        self.skeletons = {
-            "pose": self.truth.skeleton or self.guess.skeleton,
-            PREDICTED + "pose": self.guess.skeleton,
-        }
+        self.drawn = Drawn(project, source, sorted(self.said.samples.keys() - set(shown)))
+        own, automatic = self.drawn.skeletons
+        automatic = self.guess.skeleton or automatic
+        self.skeletons = {"pose": self.truth.skeleton or own or automatic, PREDICTED + "pose": automatic}
         self.folds = _folds(project, source)
         self.findings = _findings(project, source)
         self.leaks = set(official_leaks(project, source))
@@ -117,6 +120,11 @@ class Source:
         labels = self.said.labels(sample_id, variant)
         truth = self.truth.tracks.get(sample_id, []) if posed else []
         guess = self.guess.tracks.get(sample_id, []) if posed else []
+        angles, fit = self.angles.get(sample_id, {}) if posed else {}, None
+        if sample["kind"] == "poses":
+            shot = self.drawn.shot(sample_id)
+            truth, guess, angles, fit = shot.truth, shot.guess, shot.angles, shot.stage.fit
+            sample = {**sample, "width": shot.stage.width, "height": media.STAGE_PX}
         error = self._pose_error(truth, guess)
         doc: Doc = {
             "_id": ObjectId(sample_key(sample_id, variant)),
@@ -133,14 +141,13 @@ class Source:
             **self._label_fields(labels, sample),
             **self._doubt_fields(sample, variant, labels, error),
         }
-        people = self._people(sample, variant, labels, truth, guess)
+        people = self._people(sample, variant, labels, truth, guess, fit)
         if clip:
-            digest = _digest_of_frames(people, self.angles.get(sample_id))
-            return _sealed(doc, digest, lambda: self._frame_docs(sample_id, people))
+            return _sealed(doc, _digest_of_frames(people, angles), lambda: _frame_docs(people, angles))
         for name, frames in people.items():
             doc[name] = {"_cls": "Keypoints", "keypoints": [_with_id(one) for one in frames().get(0, [])]}
-        if posed and (angles := self.angles.get(sample_id, {}).get(0)):
-            doc["angles"] = {"_cls": "DynamicEmbeddedDocument", **angles}
+        if 0 in angles:
+            doc["angles"] = {"_cls": "DynamicEmbeddedDocument", **angles[0]}
         return _sealed(doc, "", None)
 
     # --- labels --------------------------------------------------------------------------------------------------
@@ -188,9 +195,19 @@ class Source:
     # --- joints --------------------------------------------------------------------------------------------------
 
     def _people(
-        self, sample: Doc, variant: str, labels: Sequence[Label], truth: Sequence[Track], guess: Sequence[Track]
+        self,
+        sample: Doc,
+        variant: str,
+        labels: Sequence[Label],
+        truth: Sequence[Track],
+        guess: Sequence[Track],
+        fit: Fit | None,
     ) -> "dict[str, _Lazy]":
-        """Field → what makes frame → people; a person's own word takes the place of what it speaks of."""
+        """Field → what makes frame → people; a person's own word takes the place of what it speaks of.
+
+        Args:
+            fit: from the set's pixels to those of the picture, where this is drawn of the joints.
+        """
         width, height = float(sample["width"] or 0), float(sample["height"] or 0)
         if not width or not height:
             return {}
@@ -202,29 +219,20 @@ class Source:
         }
         found = {}
         for name, tracks, skeleton in (
-            ("pose", truth, self.truth.skeleton or self.guess.skeleton),
-            (PREDICTED + "pose", guess, self.guess.skeleton),
+            ("pose", truth, self.skeletons["pose"]),
+            (PREDICTED + "pose", guess, self.skeletons[PREDICTED + "pose"]),
         ):
             own = said if name == "pose" else []
             if skeleton is not None and (tracks or own):
                 gone = refused if tracks is (truth or guess) else set()
-                found[name] = _Lazy(name, sample["sample_id"], tracks, skeleton, (width, height), own, gone)
+                found[name] = _Lazy(name, sample["sample_id"], tracks, skeleton, (width, height), own, gone, fit)
         return found
 
-    def _frame_docs(self, sample_id: str, people: "Mapping[str, _Lazy]") -> list[Doc]:
-        frames: dict[int, Doc] = {}
-        for name, lazy in people.items():
-            for frame, keypoints in lazy().items():
-                one = {"_cls": "Keypoints", "keypoints": [_with_id(keypoint) for keypoint in keypoints]}
-                frames.setdefault(frame, {})[name] = one
-        for frame, angles in self.angles.get(sample_id, {}).items():
-            frames.setdefault(frame, {})["angles"] = {"_cls": "DynamicEmbeddedDocument", **angles}
-        return [{"frame_number": frame + 1, **frames[frame]} for frame in sorted(frames)]
-
     def _pose_error(self, truth: Sequence[Track], guess: Sequence[Track]) -> float | None:
-        if not truth or not guess or self.truth.skeleton is None or self.guess.skeleton is None:
+        true, guessed = self.skeletons["pose"], self.skeletons[PREDICTED + "pose"]
+        if not truth or not guess or true is None or guessed is None:
             return None
-        return pose_error(truth[0], guess[0], (self.truth.skeleton, self.guess.skeleton))
+        return pose_error(truth[0], guess[0], (true, guessed))
 
     # --- doubts, findings, decisions -----------------------------------------------------------------------------
 
@@ -271,6 +279,7 @@ class _Lazy:
     size: tuple[float, float]
     said: Sequence[Label]
     refused: "set[tuple[int, int]]"
+    fit: Fit | None = None
 
     def __call__(self) -> dict[int, list[Doc]]:
         found = keypoints_by_frame(self.name, self.sample_id, self.tracks, self.skeleton, *self.size)
@@ -278,7 +287,7 @@ class _Lazy:
             found[frame] = [one for one in found.get(frame, []) if one["index"] != person]
         for label in self.said:
             frame, person = int(label.target["frame"]), int(label.target.get("person") or 0)
-            joints = joints_of_value(label.value, self.skeleton, *self.size)
+            joints = joints_of_value(_fitted(label.value, self.fit), self.skeleton, *self.size)
             points, confidence = joints.pop("points"), joints.pop("confidence")
             about = {"origin": label.origin, "tier": label.tier, "reviewer": label.reviewer, **joints}
             mine = {**keypoint("", points, confidence, person, about), "_id": label.id}
@@ -293,6 +302,15 @@ class _Lazy:
                 yield array.tobytes()
         for label in self.said:
             yield canonical_json([label.id, label.value, label.tier]).encode()
+
+
+def _fitted(value: Doc, fit: Fit | None) -> Doc:
+    """The ledger's value of a pose, its joints in the picture's pixels."""
+    if fit is None or not value["joints"]:
+        return value
+    names = list(value["joints"])
+    placed = fit(np.array([value["joints"][name][:2] for name in names], np.float32)).tolist()
+    return {**value, "joints": {name: [*at, value["joints"][name][2]] for name, at in zip(names, placed, strict=True)}}
 
 
 def sample_key(sample_id: str, variant: str) -> str:
@@ -318,6 +336,17 @@ def _sealed(doc: Doc, frames: str, make: Frames | None) -> Entry:
         return {**doc, **cuts, "digest": digest}
 
     return Entry(doc["_id"], digest, whole, make)
+
+
+def _frame_docs(people: "Mapping[str, _Lazy]", angles: Mapping[int, Mapping[str, float]]) -> list[Doc]:
+    frames: dict[int, Doc] = {}
+    for name, lazy in people.items():
+        for frame, keypoints in lazy().items():
+            one = {"_cls": "Keypoints", "keypoints": [_with_id(keypoint) for keypoint in keypoints]}
+            frames.setdefault(frame, {})[name] = one
+    for frame, values in angles.items():
+        frames.setdefault(frame, {})["angles"] = {"_cls": "DynamicEmbeddedDocument", **values}
+    return [{"frame_number": frame + 1, **frames[frame]} for frame in sorted(frames)]
 
 
 def _digest_of_frames(people: Mapping[str, _Lazy], angles: Any) -> str:
