@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from repset.autolabel.form import CORRECT, INCORRECT, Finding
 from repset.autolabel.label import TrackLabels, label_track
@@ -94,30 +97,44 @@ def stored_visibility(labels: Path) -> float:
 
 def stored_track(folder: Path, sample_id: str) -> PoseTrack | None:
     """Person 0 of a clip from a folder's `poses`, or None; joints outside the picture count as unseen."""
-    rows = read_rows(folder / "poses.parquet", "poses", filters=[("sample_id", "==", sample_id), ("person", "==", 0)])
-    rows = [row for row in rows if row["skeleton"] == rows[0]["skeleton"]]
-    if not rows:
-        return None
-    rows.sort(key=lambda row: int(row["frame"]))
-    joints = len(SKELETONS[rows[0]["skeleton"]].joints)
-    count = int(rows[-1]["frame"]) + 1
+    return stored_tracks(folder, [sample_id]).get(sample_id)
+
+
+def stored_tracks(folder: Path, sample_ids: Sequence[str]) -> dict[str, PoseTrack]:
+    """`stored_track` of many clips, the table read once; clips without poses are left out."""
+    wanted = [("sample_id", "in", list(sample_ids)), ("person", "==", 0)]
+    table = read_table(folder / "poses.parquet", "poses", filters=wanted)
+    names = table["sample_id"].to_numpy(zero_copy_only=False)
+    return {name: _track(table.take(np.flatnonzero(names == name))) for name in dict.fromkeys(names)}
+
+
+def _track(rows: pa.Table) -> PoseTrack:
+    """One person of one clip; frames without a row are NaN."""
+    skeleton = rows["skeleton"][0].as_py()
+    rows = rows.filter(pc.equal(rows["skeleton"], skeleton)).sort_by("frame")
+    joints = len(SKELETONS[skeleton].joints)
+    frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
+    count = int(frames[-1]) + 1
     xy = np.full((count, joints, 2), np.nan, np.float32)
     visibility = np.full((count, joints), np.nan, np.float32)
-    times = np.array([row["time_s"] for row in rows])
-    frames = np.array([row["frame"] for row in rows])
-    for row in rows:
-        xy[row["frame"], :, 0], xy[row["frame"], :, 1] = row["x_px"], row["y_px"]
-        seen = np.array(row["visibility"], np.float32)
-        visibility[row["frame"]] = np.where(np.array(row["state"]) == JointState.OUTSIDE, 0, seen)
-    step = float(np.median(np.diff(times) / np.diff(frames))) if len(rows) > 1 else 1.0
+    xy[frames, :, 0], xy[frames, :, 1] = _flat(rows, "x_px", joints), _flat(rows, "y_px", joints)
+    outside = _flat(rows, "state", joints) == JointState.OUTSIDE
+    visibility[frames] = np.where(outside, 0, _flat(rows, "visibility", joints))
+    step = float(np.median(np.diff(times) / np.diff(frames))) if len(frames) > 1 else 1.0
     time_s = np.interp(np.arange(count), frames, times)
     time_s[: frames[0]] = times[0] + (np.arange(frames[0]) - frames[0]) * step
     xyz = None
-    if rows[0]["xyz_m"] is not None:
+    if rows["xyz_m"][0].is_valid:
         xyz = np.full((count, joints, 3), np.nan, np.float32)
-        for row in rows:
-            xyz[row["frame"]] = np.array(row["xyz_m"], np.float32).reshape(joints, 3)
-    return PoseTrack(rows[0]["skeleton"], time_s, xy, visibility, 0, 0, xyz)
+        known = rows["xyz_m"].is_valid().to_numpy(zero_copy_only=False)
+        xyz[frames[known]] = _flat(rows, "xyz_m", joints * 3).reshape(-1, joints, 3)
+    return PoseTrack(skeleton, time_s, xy, visibility, 0, 0, xyz)
+
+
+def _flat(rows: pa.Table, name: str, width: int) -> npt.NDArray[np.float32]:
+    """(R, width) values of a column of lists; lists that are null are left out."""
+    values = rows[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values, np.float32).reshape(-1, width)
 
 
 def sentence(finding: Finding, time_s: float | None, error: AngleError | None = None) -> str:

@@ -53,7 +53,7 @@ class TrackLabels:
 
 def label_track(
     sample_id: str, track: PoseTrack, stretches: Sequence[Stretch], rules: RuleSet, min_visibility: float,
-    angles_3d: bool = False,
+    angles_3d: bool = False, cleaned: tuple[CleanTrack, CleanTrack] | None = None,
 ) -> TrackLabels:  # fmt: skip
     """Label one person's track.
 
@@ -61,12 +61,13 @@ def label_track(
         stretches: which exercise is done when; `none` and names outside the ontology are passed through uncounted.
         min_visibility: joints seen less than this are unknown to angles and verdicts (counting may use them).
         angles_3d: also give the interior angles in space, where the track has 3-D positions.
+        cleaned: the track cleaned with `min_visibility` and with 0, where the caller has both already.
     """
     seen = np.isfinite(track.xy_px).all(-1).any(1)
-    judged = clean(track, min_visibility)
+    judged = cleaned[0] if cleaned else clean(track, min_visibility)
     status, reason = _status(track, seen)
     writer = _Writer(sample_id, track, rules, min_visibility, judged, [], [], [], {})
-    counted = clean(track, 0.0) if status == "ok" else judged
+    counted = judged if status != "ok" else cleaned[1] if cleaned else clean(track, 0.0)
     hidden = 0
     for number, stretch in enumerate(stretches):
         if status != "ok" or stretch.exercise not in COUNTING:

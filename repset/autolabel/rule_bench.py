@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from repset.autolabel.explain import stored_track, stored_visibility
+from repset.autolabel.explain import stored_tracks, stored_visibility
 from repset.autolabel.form import CORRECT, INCORRECT, UNSCORABLE, Finding, applied
 from repset.autolabel.label import TrackLabels, label_track
 from repset.autolabel.measured_error import AngleError, ErrorCards
 from repset.autolabel.ruleset import Rule, RuleSet
+from repset.autolabel.smooth import clean
 from repset.charts import Spread
 from repset.curate.decision import VERDICTS
 from repset.curate.ledger import Ledger
@@ -162,13 +163,14 @@ def stored_clips(labels: Path, index: Path | None = None, exercises: Container[s
         stretch = Stretch(row["start"], row["end"], row["exercise"], row["exercise_p"], row["origin"])
         sets.setdefault(row["sample_id"], []).append(stretch)
     least = stored_visibility(labels)
+    needed = [name for name in sets if exercises is None or any(one.exercise in exercises for one in sets[name])]
+    tracks = stored_tracks(labels, needed) if needed else {}
+    missing = [name for name in needed if name not in tracks]
+    if index is not None and missing:
+        tracks |= stored_tracks(index, missing)
     for sample_id in sorted(sets):
-        needed = exercises is None or any(stretch.exercise in exercises for stretch in sets[sample_id])
-        track = (
-            (stored_track(labels, sample_id) or (stored_track(index, sample_id) if index else None)) if needed else None
-        )
-        if track is not None or not needed:
-            yield Clip(sample_id, track, tuple(sets[sample_id]), least, index)
+        if sample_id in tracks or sample_id not in needed:
+            yield Clip(sample_id, tracks.get(sample_id), tuple(sets[sample_id]), least, index)
 
 
 def try_rules(
@@ -196,8 +198,10 @@ def try_rules(
         if clip.index is not None and clip.index not in own:
             own[clip.index] = _dataset(clip.index)
         truth = own[clip.index].get(clip.sample_id, []) if clip.index is not None else []
+        cleaned = clean(clip.track, clip.min_visibility), clean(clip.track, 0.0)
         new, old = (
-            label_track(clip.sample_id, clip.track, wanted, one, clip.min_visibility) for one in (rules, against)
+            label_track(clip.sample_id, clip.track, wanted, one, clip.min_visibility, cleaned=cleaned)
+            for one in (rules, against)
         )
         reps += _judge(clip.sample_id, new, old, said.get(clip.sample_id, []), truth)
     if not reps:
