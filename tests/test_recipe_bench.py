@@ -92,6 +92,7 @@ def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tm
     # Nothing is accepted, so that arm is the bootstrap itself.
     assert arms["arms"]["accepted"] == arms["arms"]["bootstrap"]
     assert arms["minus_bootstrap"]["accepted"]["miou"] == 0.0
+    assert arms["bars"]["accepted - bootstrap, lower end > 0"] is False
     folders = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert [name.split("_seed")[0] for name in folders] == ["arm_bootstrap", "arm_oracle", "arm_unfiltered"]
     table = next((tmp_path / "out").glob("arm_unfiltered*")) / "table.parquet"
@@ -103,6 +104,26 @@ def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tm
     assert one.arms(1) == arms
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
     assert load_params(drawn).accept.max_error == 0.05
+
+
+def test_the_bars_are_of_the_rate_chosen_on_validation(
+    bench: ModuleType, drawn: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench.Bench(drawn, SOURCE, tmp_path / "out", None, None)
+    runs = {"ours": (40, 0.5), "published 0.1": (30, 0.4), "published 0.2": (38, 0.3)}
+
+    def train(name: str, *rest: Any) -> dict[str, Any]:
+        hit, validation = runs[name.split(" seed")[0]]
+        score = {"iou": {"biceps": hit / 50}, "boundary_f1": {"mean": 0.5}, "calibration_error": {"all": 0.1}}
+        return counts(hit, 50 - hit) | score | {"validation_miou": validation, "baseline": {"miou": 0.2}}
+
+    monkeypatch.setattr(one, "train", train)
+    found = one.recipes(2, (0.1, 0.2))
+    assert found["published_chosen_on_validation"] == "published 0.1"
+    assert found["ours_minus_published"]["miou_muscles"] == pytest.approx(0.2)
+    assert list(found["bars"].values()) == [True, True, True]
+    runs["published 0.1"] = (37, 0.4)
+    assert list(one.recipes(2, (0.1, 0.2))["bars"].values()) == [True, False, True]
 
 
 def counts(hit: int, missed: int) -> dict[str, Any]:
