@@ -105,6 +105,25 @@ def test_a_jump_to_another_person_after_a_pause_is_a_cut() -> None:
     assert clean(one, 0.5).segments == ((0, 46), (46, 90))
 
 
+def test_a_leap_over_feet_that_stand_is_no_cut() -> None:
+    one = track()
+    feet = [COCO_17.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "ankle")]
+    standing = one.xy_px[:, feet].copy()
+    one.xy_px[45:] += np.float32(40)  # 0.8 trunk lengths between two frames
+    assert clean(one, 0.5).segments == ((0, 45), (45, 90))
+    one.xy_px[:, feet] = standing
+    assert clean(one, 0.5).segments == ((0, 90),)
+
+
+def test_a_slip_of_the_detector_to_another_place_and_back_is_no_cut() -> None:
+    one = track()
+    expected = clean(one, 0.5).track.xy_px
+    one.xy_px[45:47] += np.float32(80)
+    done = clean(one, 0.5)
+    assert done.segments == ((0, 90),)
+    np.testing.assert_allclose(done.track.xy_px, expected, atol=3)
+
+
 def test_walking_past_the_camera_is_no_cut() -> None:
     one = track()
     one.xy_px[:] += (np.arange(90, dtype=np.float32) * 2)[:, None, None] * [1, 0]  # 1.2 trunk lengths a second

@@ -38,6 +38,8 @@ CUT_TORSO = 0.6  # the whole body moves further than this in one frame ...
 CUT_TORSO_PER_S = 8.0  # ... and faster than this: camera cut, or another person
 JUMP_TORSO = 0.2  # or the whole body leaps out of its own movement by this, the detector's tremor, and ...
 JUMP_TORSO_PER_S2 = 60.0  # ... more than 3 g, which no body does as a whole: a cut between two people in one place
+STAYS_TORSO = 0.1  # but where this share of the joints stays where it was, closer than this, ...
+STAYS_SHARE = 0.15  # ... the feet stand on the floor under a fast lift: a cut moves everything
 CUT_HALF_WINDOW_S = 2.0  # of the body size by which a jump is measured: across a cut there are two
 CUT_TORSO_LONG = 2.5  # after a pause in detection nobody turns up further away than this
 PAUSE_S = 1.0  # a longer step of the clock than this ...
@@ -205,15 +207,32 @@ def cut_segments(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> tuple[tup
         return ((0, count),) if count else ()
     known = np.flatnonzero(np.isfinite(xy_px).all(-1).any(1))  # a jump is one from where the person was last seen
     with np.errstate(invalid="ignore"):
-        step = _nanmedian(np.linalg.norm(np.diff(xy_px[known], axis=0), axis=-1))
+        steps = np.linalg.norm(np.diff(xy_px[known], axis=0), axis=-1)
+        step = _nanmedian(steps)
         size, gap_s = size_px[known[1:]], np.diff(time_s[known])
         limit = np.clip(CUT_TORSO_PER_S * gap_s, CUT_TORSO, CUT_TORSO_LONG) * size
         spike = (JUMP_TORSO + JUMP_TORSO_PER_S2 * gap_s**2) * size + _nearby(step)
-        jumps = known[1:][(step > limit) | (step > spike)]
+        stays = (steps < STAYS_TORSO * size[:, None]).sum(1) >= STAYS_SHARE * np.isfinite(steps).sum(1)
+        jumps = known[1:][((step > limit) | (step > spike)) & ~stays]
+        jumps = _without_slips(jumps, known, xy_px, time_s, size_px)
     steps_s = np.diff(time_s)
     pauses = np.flatnonzero(steps_s > max(PAUSE_S, PAUSE_FRAMES * float(np.median(steps_s)))) + 1
     borders = [0, *sorted({*jumps.tolist(), *pauses.tolist()}), count]
     return tuple((a, b) for a, b in pairwise(borders) if b > a)
+
+
+def _without_slips(
+    jumps: npt.NDArray[np.intp], known: npt.NDArray[np.intp], xy_px: Doubles, time_s: Doubles, size_px: Doubles
+) -> npt.NDArray[np.intp]:
+    """The jumps but those that lead away and at once back to where the body was: the detector slipped."""
+    keep = list(jumps)
+    for away, back in pairwise(jumps):
+        last = known[known < away][-1]
+        if time_s[back] - time_s[away] <= MAX_GAP_S and {away, back} <= {*keep}:
+            moved = np.nanmedian(np.linalg.norm(xy_px[back] - xy_px[last], axis=-1))
+            if moved <= CUT_TORSO * size_px[back]:
+                keep = [jump for jump in keep if jump not in (away, back)]
+    return np.array(keep, np.intp)
 
 
 def _nearby(step: Doubles, frames: int = 4) -> Doubles:
