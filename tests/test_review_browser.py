@@ -56,11 +56,12 @@ def app(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         _until_it_answers(f"http://127.0.0.1:{port}/", process, log)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
+    assert (process.returncode, "Traceback" in log.read_text()) == (0, False), log.read_text()[-800:]
 
 
 def _until_it_answers(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -5,12 +5,12 @@ environment once, when it is imported, so `prepare` comes before everything else
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
@@ -311,16 +311,26 @@ def serve(listening: socket.socket) -> None:
     from hypercorn.config import Config
 
     fo.config.singleton_cache = False  # as FiftyOne's own server sets it
+    logging.getLogger("fiftyone").setLevel(logging.ERROR)  # its services say at length that they start and stop
     from fiftyone.server.app import app
     from fiftyone.server.events import set_port
 
     set_port(listening.getsockname()[1])
     config = Config()
-    config.bind = [f"fd://{listening.fileno()}"]
+    config.bind = [f"fd://{listening.detach()}"]  # the server closes it
     config.errorlog = None
-    with ExitStack() as stack:
-        stack.callback(listening.close)
-        asyncio.run(hypercorn_serve(_guarded(app), config))
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
+        await hypercorn_serve(_guarded(app), config)
+
+    asyncio.run(run())
+
+
+def _unless_cancelled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Pages that are open at Ctrl-C are cut off: asyncio of Python 3.11 prints that as a failure of its own."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _guarded(app: Any) -> Any:
