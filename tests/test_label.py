@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repset.autolabel.label import TrackLabels, count_stretch, label_track
+from repset.autolabel.label import TrackLabels, count_stretch, label_track, to_whole_reps
 from repset.autolabel.ruleset import load_rules
 from repset.autolabel.smooth import clean
 from repset.landmarks import SKELETONS, convert, mirror_name
@@ -256,6 +256,18 @@ def test_frames_of_a_later_set_are_those_of_the_clip() -> None:
     bottom = len(knee_curve([80, 80])) + 60 + 45
     assert labels.reps[2]["turn"] == pytest.approx(bottom, abs=5)
     assert labels.findings[1, 0][0].frame == pytest.approx(bottom, abs=5)
+
+
+def test_a_border_inside_a_repetition_moves_to_its_end_but_not_into_the_next_set() -> None:
+    track = squatter(knee_curve([80, 80, 80]))
+    last = label(track).reps[2]
+    within = last["start"] + (last["end"] - last["start"]) // 2
+    cut_off = Stretch(0, within, "squat", 0.9, "model")
+    assert [(one.start, one.end) for one in to_whole_reps([cut_off], track)] == [(0, last["end"])]
+    following = Stretch(within + 2, len(track.time_s), "bicep_curl", 0.9, "model")
+    assert to_whole_reps([cut_off, following], track)[0].end <= following.start
+    barely = Stretch(0, last["start"] + 2, "squat", 0.9, "model")
+    assert to_whole_reps([barely], track) == [barely]
 
 
 def test_an_exercise_without_rules_is_unscorable_with_the_reason() -> None:

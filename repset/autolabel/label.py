@@ -21,6 +21,8 @@ from repset.schema import PoseTrack, Stretch
 
 MIN_FRAMES = 3
 MIN_SHOT_S = 1.0  # between two cuts: a detector that has just found someone needs a third of it to settle
+BORDER_S = 2.0  # a window of the recogniser
+BORDER_SHARE = 0.25  # of a repetition must lie in the set, for the rest of it to belong there too; the project's choice
 ORIGIN = "rule"
 
 
@@ -117,6 +119,35 @@ def count_stretch(exercise: str, track: CleanTrack) -> tuple[Signal, list[Rep]]:
         reps += [replace(rep, start=rep.start + start, turn=rep.turn + start, end=rep.end + start) for rep in found]
         signals.append(signal)
     return join_signals(signals), reps
+
+
+def to_whole_reps(stretches: Sequence[Stretch], track: PoseTrack) -> list[Stretch]:
+    """Stretches whose borders lie in no repetition: moved out to where it began or ended, into the rest beside them.
+
+    A window of the recogniser names two seconds at once, so a border it sets may be off by as much (`BORDER_S`).
+
+    Args:
+        stretches: sets without the rests between them, in order.
+    """
+    counted = clean(track, 0.0)
+    found: list[Stretch] = []
+    for k, stretch in enumerate(stretches):
+        if stretch.exercise not in COUNTING or stretch.end <= stretch.start:
+            found.append(stretch)
+            continue
+        first = found[-1].end if found else 0
+        last = stretches[k + 1].start if k + 1 < len(stretches) else len(track.time_s)
+        near = track.time_s[[stretch.start, stretch.end - 1]] + (-BORDER_S, BORDER_S)
+        start, end = (
+            max(first, int(np.searchsorted(track.time_s, near[0]))),
+            int(np.searchsorted(track.time_s, near[1])),
+        )
+        reps = count_stretch(stretch.exercise, counted.cut(start, min(end, last)))[1]
+        spans = [(rep.start + start, rep.end + start) for rep in reps]
+        spans = [(a, b) for a, b in spans if min(b, stretch.end) - max(a, stretch.start) >= BORDER_SHARE * (b - a)]
+        begins, ends = [stretch.start, *(a for a, _ in spans)], [stretch.end, *(b for _, b in spans)]
+        found.append(replace(stretch, start=min(begins), end=max(ends)))
+    return found
 
 
 def angle_table(sample_id: str, track: PoseTrack, space: bool = False) -> pa.Table:

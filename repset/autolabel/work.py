@@ -230,9 +230,10 @@ def _stretches(task: Task, options: Options, track: PoseTrack) -> Sequence[Stret
         return task.stretches
     if options.exercise is not None:
         return [Stretch(0, len(track.time_s), options.exercise, None, "given")]
+    from repset.autolabel.label import to_whole_reps
     from repset.autolabel.recognise import recognise
 
-    return [stretch for stretch in recognise(track) if stretch.exercise != NONE]
+    return to_whole_reps([stretch for stretch in recognise(track) if stretch.exercise != NONE], track)
 
 
 def _summarise(task: Task, track: PoseTrack, labels: "TrackLabels") -> list[dict[str, Any]]:
