@@ -295,3 +295,14 @@ def test_a_standing_person_does_no_push_ups() -> None:
     signal = Signal(np.linspace(-175, -60, 12), np.linspace(-175, -60, 12), None, "both", 1.0)
     assert plausible([rep], signal, legs(KNEE, lean_deg=5), COUNTING["push_up"]) == []
     assert plausible([rep], signal, legs(KNEE, lean_deg=80), COUNTING["push_up"]) == [rep]
+
+
+def test_a_lift_ends_with_the_arms_up_not_at_the_shoulders() -> None:
+    rep = Rep(0, 5, 12, True, True, True, True)
+    signal = Signal(np.linspace(-0.8, 0.9, 12), None, None, "both", 1.0)
+    track = legs(KNEE)  # the trunk is 60 px long
+    shoulder = track.track.xy_px[:, COCO_17.index("left_shoulder")]
+    for over_px, kept in ((55, [rep]), (25, [])):
+        for side in ("left", "right"):
+            track.track.xy_px[:, COCO_17.index(f"{side}_wrist")] = shoulder - np.float32([0, over_px])
+        assert plausible([rep], signal, track, COUNTING["clean_and_jerk"]) == kept

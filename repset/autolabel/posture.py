@@ -28,6 +28,7 @@ MOSTLY = 0.8  # of a repetition's frames must show hips and feet
 SEEN = 0.5  # visibility from which feet and hands are where they are shown
 UPRIGHT_BELOW_DEG = 50.0  # a trunk nearer to the vertical than this does not lie
 FORESHORTENED = 1.1  # trunk shorter than this times the shoulder width: seen along its axis, its lean says nothing
+HALF_ARM_TORSO = 0.55  # an arm from shoulder to wrist is about 1.1 torso lengths
 HANDS_BELOW_TORSO = 0.3  # hands this far below the shoulders do not hang from a bar
 
 
@@ -177,7 +178,15 @@ def _overhead(clean: CleanTrack, rep: Rep) -> bool:
     return bool(np.isnan(heights).all() or np.nanmax(heights) > 0)
 
 
+def _arms_up(clean: CleanTrack, rep: Rep) -> bool:
+    """At the turn the hands are above the shoulders by half an arm: at the shoulders they only hold something."""
+    turn = slice(rep.turn, rep.turn + 1)
+    height = _middle(clean.track, "shoulder", turn)[0, 1] - _middle(clean.track, "wrist", turn)[0, 1]
+    return not height < HALF_ARM_TORSO * _size(clean, slice(rep.start, rep.end))
+
+
 CHECKS: dict[str, Callable[[CleanTrack, Rep], bool]] = {
+    "arms_up": _arms_up,
     "feet_part": _feet_part,
     "feet_planted": _feet_planted,
     "hands_hold": _hands_hold,

@@ -25,7 +25,9 @@ from repset.schema import Floats, PoseTrack
 
 Doubles = npt.NDArray[np.float64]
 Combine = Literal["mean", "both", "active"]
-Posture = Literal["lying", "upright", "hanging", "hands_hold", "feet_planted", "feet_part", "hips_sink", "overhead"]
+Posture = Literal[
+    "lying", "upright", "hanging", "hands_hold", "feet_planted", "feet_part", "hips_sink", "overhead", "arms_up"
+]
 
 TURN_SHARE = 0.25  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
@@ -86,7 +88,7 @@ COUNTING: dict[str, Counting] = {
     "lateral_raise": Counting("mean", 25, 0.3, True, ("feet_planted",)),
     "jumping_jack": Counting("mean", 40, 0.3, True, ("upright", "feet_part")),
     "jump_rope": Counting("mean", 0.06, 0.2, True, ("upright", "feet_planted"), ("hip", ""), 1.2, 2),
-    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_sink",), ("wrist", "shoulder")),
+    "clean_and_jerk": Counting("both", 0.8, 1.0, True, ("hips_sink", "arms_up"), ("wrist", "shoulder")),
 }
 """One row per exercise of the ontology (a test insists). Heights: the wrist over the shoulder tells a lift overhead
 from any pull; a hop is the hip's rise over its own slow path, which no interior angle shows."""
@@ -138,11 +140,7 @@ class Signal:
 
 
 def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
-    """The signal of one exercise over a whole clip.
-
-    Args:
-        clean: a track cleaned with visibility 0 (hidden joints may count; they never judge).
-    """
+    """The signal of one exercise over a clip; `clean` is made with visibility 0: hidden joints count, never judge."""
     spec, row = COUNTING[exercise], exercises.BY_NAME[exercise]
     track = clean.track
     sign = 1.0 if row.effort == "max" or spec.height else -1.0
