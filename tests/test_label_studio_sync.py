@@ -114,6 +114,12 @@ def test_a_share_goes_out_blank_by_hash_of_the_sample(here: Project, there: Any)
     assert bring(here, there).said == {"muscle_mask": Counter(new=1)}
 
 
+def test_only_what_stands_there_is_counted_as_blank(here: Project, there: Any) -> None:
+    assert send(here, there, blank_share=1.0, wanted=lambda item: item.sample_id < "photos/002").blank == 2
+    assert send(here, there, blank_share=1.0, wanted=lambda item: False).blank == 2
+    assert send(here, there, blank_share=1.0).blank == 6
+
+
 def test_what_does_not_fit_its_picture_is_not_sent(here: Project, there: Any) -> None:
     rows = read_rows(here.index("photos") / "masks.parquet", "masks")
     rows[0]["png"] = world.png(np.ones((5, 7), bool))

@@ -28,17 +28,24 @@ def command() -> None:
 
 @command.command()
 def stats() -> None:
-    """Decisions per reviewer and task.
+    """Decisions per reviewer and task; columns without a number but 0 are left out.
 
     \b
     Example:
         repset ledger stats
     """
     decisions = Ledger(find_project().reviews).read()
-    table = Table("reviewer", "task", *ACTIONS, "undone", "probes", "samples", "median s", title="the ledger")
-    for row in ledger_stats(decisions):
-        counts = [row.actions[action] for action in ACTIONS] + [row.undone, row.probes, row.samples]
-        table.add_row(row.reviewer, row.task, *map(str, counts), "" if row.median_s is None else f"{row.median_s:.1f}")
+    rows = ledger_stats(decisions)
+    counts = {action: [row.actions[action] for row in rows] for action in ACTIONS}
+    counts |= {"undone": [row.undone for row in rows], "probes": [row.probes for row in rows]}
+    counts = {name: values for name, values in counts.items() if any(values)}
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("reviewer", "task", *counts, "samples", "median s"):
+        table.add_column(name, overflow="fold", justify="left" if name in ("reviewer", "task") else "right")
+    for number, row in enumerate(rows):
+        seconds = "" if row.median_s is None else f"{row.median_s:.1f}"
+        mine = [str(values[number]) for values in counts.values()]
+        table.add_row(row.reviewer, row.task, *mine, str(row.samples), seconds)
     Console().print(table if decisions else "The ledger is empty: nobody has decided anything yet.")
 
 

@@ -39,12 +39,20 @@ def command(source: str | None, json_wanted: bool) -> None:
     _probes(probed(decisions))
 
 
+def _table(*names: str) -> Table:
+    """Nothing of it is cut off, however narrow the terminal."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in ("task", "class"))
+    return table
+
+
 def _outcomes(found: Sequence[Outcome]) -> None:
-    table = Table("proposed by", "task", "class", "accepted", "edited", "rejected", "accepted share",
-                  title="what people did to what they were shown")  # fmt: skip
+    click.echo("what people did to what they were shown")
+    table = _table("proposed by", "task", "class", "accepted", "edited", "rejected", "accepted share")
     for one in found:
         low, high = one.interval
-        share = f"{one.accepted / one.judged:.0%} ({low:.0%} to {high:.0%})"
+        share = f"{one.accepted / one.judged:.0%} ({low:.0%}–{high:.0%})"
         table.add_row(one.version, one.task, one.name, str(one.accepted), str(one.edited), str(one.rejected), share)
     Console().print(table if found else "Nobody has judged a proposal yet.")
 
@@ -70,11 +78,11 @@ def _probes(found: Sequence[Probed]) -> None:
     if not found:
         click.echo("attention: no label was shown wrong on purpose (repset labelstudio push SOURCE --probe-share 0.05)")
         return
-    table = Table("reviewer", "task", "shown wrong", "waved through", "share", "still to be seen",
-                  title="labels that were wrong on purpose; none of them is merged")  # fmt: skip
+    click.echo("attention: labels that were wrong on purpose; none of them is merged")
+    table = _table("reviewer", "task", "shown wrong", "waved through", "share", "still to be seen")
     for one in found:
         low, high = one.interval
-        share = f"{one.waved / one.shown:.0%} ({low:.0%} to {high:.0%})"
+        share = f"{one.waved / one.shown:.0%} ({low:.0%}–{high:.0%})"
         table.add_row(one.reviewer, one.task, str(one.shown), str(one.waved), share, str(one.owed))
     Console().print(table)
     if owed := sum(one.owed for one in found):

@@ -80,8 +80,7 @@ def push(
             "push", "labels that fit their pictures", faults[0], "Mend them, or leave them out: --on-error skip"
         )
     number = server.find_project(title)
-    probes = sum(one.probe for item in good for one in item.shown)
-    pushed = Pushed(faults=faults, blank=sum(item.blank for item in good), probes=probes)
+    pushed = Pushed(faults=faults)
     sender = _Sender(server, selection, root, pushed, report)
     standing = {} if number is None else sender.look(number)
     good = sender.without_twins(good, standing)
@@ -91,6 +90,9 @@ def push(
         _serve(server, pushed.project, root, fresh=number is None)
         sender.send(batches, len(fresh))
     by_key = {item.key: item for item in good}
+    there_now = [item for item in good if item.key in standing or item.key in sender.sent]
+    pushed.blank = sum(item.blank for item in there_now)
+    pushed.probes = sum(one.probe for item in there_now for one in item.shown)
     sender.renew([(by_key[key], task) for key, task in sorted(standing.items()) if key in by_key])
     counted = _show(server, pushed.project, selection.version).get("task_number")
     if sender.doubtful or counted != sender.there:
