@@ -173,7 +173,12 @@ def _print(done: Pulled, last: str) -> None:
     if done.said:
         Console().print(table)
     people = ", ".join(f"{name} {count}" for name, count in sorted(done.reviewers.items())) or "nobody"
-    aside = [(done.nothing, "blank and nothing found"), (done.skipped, "skipped"), (done.drafts, "drafts not submitted"), (done.foreign, "tasks not ours")]
+    aside = [
+        (done.nothing, "blank and nothing found"),
+        (done.skipped, "skipped"),
+        (done.drafts, "drafts not submitted"),
+        (done.foreign, "tasks not ours"),
+    ]
     words = "".join(f", {count} {what}" for count, what in aside if count)
     click.echo(f"{done.begun} of {done.tasks} tasks answered ({people}) in {done.seconds:.0f} s{words}")
     for fault in done.faults:
