@@ -157,7 +157,8 @@ def _print_form(form: list[Measured], errors: dict[str, float], around: list[Mea
     print(f"\nJudged {share:.1%}, faults found {total[2] / max(1, total[3]):.1%}, good ones passed", end=" ")
     print(f"{total[4] / max(1, total[5]):.1%}.")
     for title, clips in (("these clips", form), ("the camera anywhere", around)):
-        told = [verdict for one in clips if not one.scorable for _, verdict in one.verdicts]
+        elsewhere = [one for one in clips if limit_deg(one.plan.exercise) is not None and not one.scorable]
+        told = [verdict for one in elsewhere for _, verdict in one.verdicts]
         print(f"From where the rule does not hold, {title}: called correct {told.count('correct')} of {len(told)}.")
     if plot is not None:
         _plot(rows, plot)

@@ -28,6 +28,7 @@ clips with truth the angles of all twelve exercises are off least when read 10 t
 CUTOFF_HZ = 6.0
 CUTOFF_OF_FPS = 0.4  # of a second-order filter run forwards and backwards: effectively of order 4
 NO_FILTER_BELOW_FPS = 8.0
+JOINTS_AT_ONCE = 8  # go through the filter together: for the memory of a long clip
 MAX_GAP_S = 0.25  # longer gaps stay unknown: within this time no joint turns round at exercise speed
 HAMPEL_HALF_WINDOW_S = 0.1  # a real turning point lasts longer
 HAMPEL_SIGMAS = 4.0
@@ -186,13 +187,16 @@ def swapped_frames(xy_px: Doubles, time_s: Doubles, skeleton: str) -> Bools:
     flips = np.zeros(len(xy_px), np.bool_)
     if len(xy_px) < 3 or not len(pairs):
         return flips
-    now, last, crossed = xy_px[1:, pairs], xy_px[:-1, pairs], xy_px[1:, mirror[pairs]]
-    plain = np.linalg.norm(now - last, axis=-1)
-    swapped = np.linalg.norm(crossed - last, axis=-1)
-    apart = np.linalg.norm(now - crossed, axis=-1)
-    known = np.isfinite(plain) & np.isfinite(swapped)
-    plain, swapped, apart = (np.where(known, each, 0).sum(1) for each in (plain, swapped, apart))
-    flips[1:] = (known.sum(1) >= 6) & (swapped < 0.5 * plain) & (swapped < 0.5 * apart)
+    plain, swapped, apart = np.zeros((3, len(xy_px) - 1))
+    seen = np.zeros(len(xy_px) - 1, np.intp)
+    for k in pairs:  # one by one: all at once takes a long clip's memory six times over
+        now, last, crossed = xy_px[1:, k], xy_px[:-1, k], xy_px[1:, mirror[k]]
+        ways = [np.linalg.norm(a - b, axis=-1) for a, b in ((now, last), (crossed, last), (now, crossed))]
+        known = np.isfinite(ways[0]) & np.isfinite(ways[1])
+        for total, way in zip((plain, swapped, apart), ways, strict=True):
+            total[known] += way[known]
+        seen += known
+    flips[1:] = (seen >= 6) & (swapped < 0.5 * plain) & (swapped < 0.5 * apart)
     state = np.cumsum(flips) % 2 == 1
     for start, end in runs(state):
         if time_s[end - 1] - time_s[start] > MAX_SWAP_S or end == len(state):
@@ -207,7 +211,8 @@ def cut_segments(xy_px: Doubles, time_s: Doubles, size_px: Doubles) -> tuple[tup
         return ((0, count),) if count else ()
     known = np.flatnonzero(np.isfinite(xy_px).all(-1).any(1))  # a jump is one from where the person was last seen
     with np.errstate(invalid="ignore"):
-        steps = np.linalg.norm(np.diff(xy_px[known], axis=0), axis=-1)
+        joints = np.moveaxis(xy_px, 1, 0)
+        steps = np.stack([np.linalg.norm(np.diff(joint[known], axis=0), axis=-1) for joint in joints], axis=1)
         step = _nanmedian(steps)
         size, gap_s = size_px[known[1:]], np.diff(time_s[known])
         limit = np.clip(CUT_TORSO_PER_S * gap_s, CUT_TORSO, CUT_TORSO_LONG) * size
@@ -300,9 +305,12 @@ def undelay(xy_px: Doubles, time_s: Doubles, lag_s: float) -> Doubles:
         return xy_px
     at = time_s + lag_s
     k = np.clip(np.searchsorted(time_s, at, side="right") - 1, 0, len(time_s) - 2)
-    share = np.clip((at - time_s[k]) / (time_s[k + 1] - time_s[k]), 0, 1)[:, None, None]
-    moved = xy_px[k] + (xy_px[k + 1] - xy_px[k]) * share
-    return np.where(np.isfinite(moved), moved, xy_px)
+    share = np.clip((at - time_s[k]) / (time_s[k + 1] - time_s[k]), 0, 1)[:, None]
+    out = xy_px.copy()
+    for joint in np.moveaxis(out, 1, 0):
+        moved = joint[k] + (joint[k + 1] - joint[k]) * share
+        joint[:] = np.where(np.isfinite(moved), moved, joint)
+    return out
 
 
 def low_pass(xy_px: Doubles, time_s: Doubles) -> Doubles:
@@ -323,10 +331,10 @@ def low_pass(xy_px: Doubles, time_s: Doubles) -> Doubles:
     for pattern in np.unique(known, axis=1).T:  # joints with the same gaps go through together
         joints = np.flatnonzero((known == pattern[:, None]).all(0))
         for start, end in runs(pattern):
-            if end - start >= 4:
-                part = xy_px[start:end][:, joints].reshape(end - start, -1)
+            for some in np.array_split(joints, -(-len(joints) // JOINTS_AT_ONCE)) if end - start >= 4 else ():
+                part = xy_px[start:end][:, some].reshape(end - start, -1)
                 done = _filter_run(part, time_s[start:end], fps, biquad)
-                out[start:end, joints] = done.reshape(end - start, len(joints), 2)
+                out[start:end, some] = done.reshape(end - start, len(some), 2)
     return out
 
 
