@@ -2,8 +2,8 @@
 
 Two inputs are made here. The frame-wise one is DeepFit's: 18 joints about their centre, in body lengths. The
 temporal one is a window of true time on 13 joints that every skeleton can give: positions about the pelvis, the
-pelvis' own path, velocities, and how well each joint is seen. A missing joint is a zero that its seen channel
-names as missing, so that 13 annotated joints and 33 estimated ones enter by the same door.
+pelvis' own path, velocities, how well each joint is seen, and where each bone points. A missing joint is a zero that
+its seen channel names as missing, so that 13 annotated joints and 33 estimated ones enter by the same door.
 
 Axis letters: T frames of a track, W windows, N steps of a window, J = 13 joints, C channels.
 """
@@ -45,8 +45,23 @@ shoulder), upper arm 0.186, forearm 0.146; the shares are rounded."""
 VELOCITY_UNIT = 2.0
 """Body lengths per second that make a velocity channel read 1: brings it to the scale of the positions."""
 
-CHANNELS = 5 * len(JOINTS) + 4
-"""x, y of J joints, their velocities, J seen values, x, y of the pelvis and its velocity."""
+BONES = (
+    *((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
+        ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip"))),
+    ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
+)  # fmt: skip
+"""Pairs of joints whose direction in the image is a channel: it needs no body length, which foreshortening makes
+uncertain, and a leg alone says how it bends where the trunk is hidden. Chosen on parts of Penn Action's training part,
+grouped by neighbouring numbers: 17 errors in 840 clips against 28 without them."""
+
+TURN_UNIT = 10.0
+"""Change of a bone's direction, per second, that makes its channel read 1."""
+
+SEEN = slice(4 * len(JOINTS) + 2, 5 * len(JOINTS) + 2)
+PATH = slice(SEEN.stop, SEEN.stop + 2)
+CHANNELS = PATH.stop + 4 * len(BONES)
+"""x, y of J joints, their velocities and the pelvis', J seen values, x, y of the pelvis, x, y of the unit vector along
+each bone, and how fast these change."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +209,21 @@ def features(xy: Floats, seen: Floats, step_s: float) -> Floats:
         np.clip(velocity, -2, 2).reshape(windows, steps, -1),
         np.where(known, seen, 0),
         np.clip(path, -2, 2),
+        *_bones(xy, step_s),
     )
     out = np.concatenate([np.nan_to_num(part, nan=0.0) for part in channels], axis=-1)
     return np.ascontiguousarray(out.transpose(0, 2, 1), dtype=np.float32)
+
+
+def _bones(xy: Floats, step_s: float) -> tuple[Floats, Floats]:
+    """Unit vectors along the bones of windows (W, N, J, 2), and their changes: both (W, N, 2 · bones), NaN: unknown."""
+    first, second = ([JOINTS.index(bone[end]) for bone in BONES] for end in (0, 1))
+    along = xy[..., second, :] - xy[..., first, :]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit = along / np.linalg.norm(along, axis=-1, keepdims=True)
+    turn = np.gradient(unit, step_s, axis=1) / TURN_UNIT if xy.shape[1] > 1 else np.zeros_like(unit)
+    flat = (*xy.shape[:2], 2 * len(BONES))
+    return unit.reshape(flat), np.clip(turn, -2, 2).reshape(flat)
 
 
 def track_windows(track: PoseTrack, spec: WindowSpec, hop_s: float) -> tuple[Floats, Times]:

@@ -94,10 +94,26 @@ def test_a_missing_joint_is_zero_and_marked_as_missing() -> None:
     joints = len(pf.JOINTS)
     assert np.isfinite(windows).all()
     assert not windows[:, [2 * wrist, 2 * wrist + 1]].any()
-    assert not windows[:, 4 * joints + 2 + wrist].any()
+    assert not windows[:, pf.SEEN][:, wrist].any()
     whole, _ = pf.track_windows(track(), SPEC, 0.5)
     others = [i for i in range(2 * joints) if i // 2 != wrist]
     np.testing.assert_allclose(windows[:, others], whole[:, others], atol=1e-5)
+
+
+def test_a_bone_is_the_direction_from_its_first_to_its_second_joint_and_its_change() -> None:
+    """The left forearm turns from pointing right to pointing down in 16 steps of 0.0625 s, whatever else is missing."""
+    xy = np.full((1, 16, len(pf.JOINTS), 2), np.nan, np.float32)
+    turned = np.linspace(0, np.pi / 2, 16)
+    xy[0, :, pf.JOINTS.index("left_elbow")] = (40, 60)
+    xy[0, :, pf.JOINTS.index("left_wrist")] = np.stack([40 + 30 * np.cos(turned), 60 + 30 * np.sin(turned)], axis=1)
+    seen = np.isfinite(xy[..., 0]).astype(np.float32)
+    bones = pf.features(xy, seen, 0.0625)[0, pf.PATH.stop :].reshape(2, len(pf.BONES), 2, 16)
+    forearm = pf.BONES.index(("left_elbow", "left_wrist"))
+    np.testing.assert_allclose(bones[0, forearm], [np.cos(turned), np.sin(turned)], atol=1e-5)
+    # a quarter turn in 15 steps of 0.0625 s: 1.6755 rad/s, which is the speed of the unit vector's tip
+    speed = np.linalg.norm(bones[1, forearm, :, 1:-1], axis=0) * pf.TURN_UNIT
+    np.testing.assert_allclose(speed, np.pi / 2 / (15 * 0.0625), rtol=0.01)
+    assert not np.delete(bones, forearm, axis=1).any()
 
 
 def test_a_track_without_any_joint_is_all_zero() -> None:

@@ -12,7 +12,7 @@ from repset.autolabel import recognise as module
 from repset.autolabel.recognise import Live, Recogniser, recognise
 from repset.errors import DataError
 from repset.landmarks import PENN_13
-from repset.pose_features import JOINTS, Floats, WindowSpec
+from repset.pose_features import CHANNELS, JOINTS, Floats, WindowSpec
 from repset.schema import PoseTrack
 
 CLASSES = ("squat", "bicep_curl", "golf_swing", "none")
@@ -128,8 +128,9 @@ def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
 
 def test_recognising_imports_no_torch() -> None:
     code = (
-        "import sys; import numpy as np; from repset.autolabel.recognise import recogniser; model = recogniser(); "
-        "model.log_probabilities(np.zeros((1, 69, model.spec.steps), np.float32)); "
+        "import sys; import numpy as np; from repset.pose_features import CHANNELS; "
+        "from repset.autolabel.recognise import recogniser; model = recogniser(); "
+        "model.log_probabilities(np.zeros((1, CHANNELS, model.spec.steps), np.float32)); "
         "print(sorted({'torch', 'lightning', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -171,7 +172,7 @@ def test_a_temperature_softens_the_probabilities() -> None:
 
     def p(temperature: float) -> float:
         model = Recogniser(("squat", "none"), WindowSpec(2.0, 16), "", Session(), temperature)
-        return float(np.exp(model.log_probabilities(np.zeros((1, 69, 16), np.float32)))[0, 0])
+        return float(np.exp(model.log_probabilities(np.zeros((1, CHANNELS, 16), np.float32)))[0, 0])
 
     assert p(1.0) == pytest.approx(0.8)
     assert p(2.0) == pytest.approx(2 / 3)  # the square roots of 0.8 and 0.2 are as 2 to 1
@@ -203,5 +204,5 @@ def test_the_exported_network_answers_as_the_trained_one(tmp_path: Path) -> None
 
 def test_probabilities_of_a_released_model_sum_to_one() -> None:
     model: Recogniser = module.recogniser()
-    windows = np.random.default_rng(0).normal(0, 0.3, (5, 69, model.spec.steps)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(0, 0.3, (5, CHANNELS, model.spec.steps)).astype(np.float32)
     np.testing.assert_allclose(np.exp(model.log_probabilities(windows)).sum(axis=1), 1, atol=1e-5)

@@ -57,8 +57,8 @@ def _windows(windows: Floats) -> Floats:
     count, joints = len(windows), len(JOINTS)
     xy = windows[:, : 2 * joints].reshape(count, joints, 2, -1).transpose(1, 0, 3, 2)
     at = dict(zip(JOINTS, xy, strict=True))
-    path = windows[:, -2:].transpose(0, 2, 1)
-    seen = windows[:, 4 * joints + 2 : 5 * joints + 2]
+    path = windows[:, features.PATH].transpose(0, 2, 1)
+    seen = windows[:, features.SEEN]
     middle = {part: _both(at, part).mean(axis=0) for part in ("shoulder", "hip", "knee", "ankle")}
     trunk = middle["shoulder"] - middle["hip"]
     body = -(path[..., 1] + trunk[..., 1] / 2)
