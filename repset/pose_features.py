@@ -51,8 +51,7 @@ BONES = (
     ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
 )  # fmt: skip
 """Pairs of joints whose direction in the image is a channel: it needs no body length, which foreshortening makes
-uncertain, and a leg alone says how it bends where the trunk is hidden. Chosen on parts of Penn Action's training part,
-grouped by neighbouring numbers: 17 errors in 840 clips against 28 without them."""
+uncertain, and a leg alone says how it bends where the trunk is hidden."""
 
 TURN_UNIT = 10.0
 """Change of a bone's direction, per second, that makes its channel read 1."""

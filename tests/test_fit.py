@@ -12,7 +12,6 @@ from torch import nn
 
 from repset.errors import RepsetError
 from repset.learn import fit
-from repset.learn.averaging import measure_statistics
 from repset.learn.losses import build_loss
 
 pytestmark = pytest.mark.train
@@ -197,20 +196,6 @@ def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
         decay = min(0.5, step / (9 + step))
         expected = value if step == 1 else decay * expected + (1 - decay) * value
     assert float(learner.average["weight"]) == pytest.approx(expected)
-
-
-def test_averaged_weights_have_statistics_of_their_own() -> None:
-    """Mean and variance of the normalised layer's input over four batches, by numpy; nothing else is touched."""
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    network[1].running_mean.fill_(7.0)
-    network.eval()
-    batches = torch.randn(4, 8, 3)
-    measure_statistics(network, batches)
-    seen = batches.numpy() @ network[0].weight.detach().numpy().T + network[0].bias.detach().numpy()
-    assert network[1].running_mean.numpy() == pytest.approx(seen.mean((0, 1)), abs=1e-5)
-    assert network[1].running_var.numpy() == pytest.approx(seen.var(1, ddof=1).mean(0), rel=1e-4)
-    assert (network[1].momentum, network.training, network[1].training) == (0.1, False, False)
 
 
 @pytest.mark.parametrize("judged", [True, False])

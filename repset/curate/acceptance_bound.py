@@ -15,7 +15,7 @@ How much can be taken hangs on the score more than on the bound. Where the error
 rank, half of what an oracle takes is taken from 300 groups of five on, even with a correlation of 0.9 within a group.
 Where it grows as the power 0.2 (the surest 30 % err in 4.4 %, the 60 % that may be taken in 5 %), nobody can: 450
 independent items at the right threshold show an error below 5 % in 12 % of all draws, by the binomial distribution
-alone. START was tried from 1.5 to 3 for powers of 0.5 to 2 and correlations of 0.5 and 0.9: 2 takes most of the worst.
+alone.
 """
 
 import math

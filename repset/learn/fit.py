@@ -24,11 +24,11 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Checkpoint
+from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from repset.errors import RepsetError
 from repset.learn import Progress, metrics, silent
-from repset.learn.averaging import measure_statistics
 from repset.learn.losses import LossName, build_loss
 from repset.records import canonical_json, sha256_bytes
 
@@ -265,7 +265,7 @@ class _Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no typ
             torch.manual_seed(mixed(self.plan.seed, "statistics", epoch))
             stacks = (torch.stack([self._training[epoch, int(key)][0] for key in part]) for part in parts
                       if part is parts[0] or len(part) == size)  # fmt: skip
-            measure_statistics(self.network, (stack.to(self.device) for stack in stacks))
+            update_bn(stacks, self.network, self.device)
         self._settled = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:

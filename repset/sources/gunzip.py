@@ -1,8 +1,8 @@
 """A gzip file unpacked by a process of its own, so that reading it and working on it share two cores.
 
 A thread would not do: on an archive of many small files, unpacking and the work on them wait for each other's turn at
-Python's lock longer than they work (7.4 s for 1 GB of frames in place of 4.0 s, tools/bench_index.py). What is on the
-way is bounded, whatever the file claims. Run as a script, this file is that process; it imports nothing else of ours.
+Python's lock longer than they work. What is on the way is bounded, whatever the file claims. Run as a script, this file
+is that process; it imports nothing else of ours.
 """
 
 import gzip
@@ -22,7 +22,6 @@ _PIECE = 1 << 18  # bytes read, and at most four times as many unpacked, at a ti
 _KEPT = 4  # pieces kept of what was handed out; tarfile reads ahead by one
 _SMALL = 8 << 20  # bytes of an archive that is unpacked before a process would have started
 _PIPE = 1 << 20  # bytes on the way; the system's default is 64 kB, a switch for every three frames
-_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ of Linux; Python has the name since 3.10, on Linux alone
 DAMAGE = cast(type[Exception], isal_zlib.error)  # its types call it an instance
 _FAULTS: dict[str, type[Exception]] = {one.__name__: one for one in (EOFError, gzip.BadGzipFile, zlib.error, OSError)}
 
@@ -109,8 +108,8 @@ def _stdout(process: subprocess.Popen[bytes]) -> io.BufferedReader:
     try:
         import fcntl
 
-        fcntl.fcntl(process.stdout.fileno(), _SET_PIPE_SIZE, _PIPE)
-    except (ImportError, OSError):
+        fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+    except (ImportError, AttributeError, OSError):  # Windows, macOS, a limit of the system's
         pass
     return process.stdout
 

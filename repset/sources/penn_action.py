@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -52,18 +51,18 @@ def read(tree: Tree, spec: SourceSpec, out: IndexWriter, progress: Callable[[Ite
     Raises: DataError naming the file: a wrong joint count, a frame count that differs from the label's, an image that
         is cut off or of another size, frames without a label.
     """
-    clips = _Clips(tree, spec, out)
-    with _Rows(spec.fps or 30.0, out) as rows:
-        for native in progress(clips.gather()):
-            if clips.labels_alone:  # nothing more will be learned of it: its rows go out at once
-                rows.add(native, clips.taken[native], None)
-        for native in () if clips.labels_alone else sorted(clips.taken):
-            clip, footage = clips.taken[native], clips.footage.get(native)
-            with out.item(native):
-                if clips.footage and footage is None:
-                    where = tree.at(f"frames/{native}")
-                    raise DataError(where, f"{clip.frames} frames", "none", FIX_LABEL)
-                rows.add(native, clip, footage)
+    clips, rows = _Clips(tree, spec, out), _Rows(spec.fps or 30.0, out)
+    for native in progress(clips.gather()):
+        if clips.labels_alone:  # nothing more will be learned of it: its rows go out at once
+            rows.add(native, clips.taken[native], None)
+    for native in () if clips.labels_alone else sorted(clips.taken):
+        clip, footage = clips.taken[native], clips.footage.get(native)
+        with out.item(native):
+            if clips.footage and footage is None:
+                where = tree.at(f"frames/{native}")
+                raise DataError(where, f"{clip.frames} frames", "none", FIX_LABEL)
+            rows.add(native, clip, footage)
+    rows.finish()
     out.notes["joint_states"] = {state.name.lower(): int(rows.states[state.value]) for state in JointState}
     out.notes["boxes_short"] = [native for native, clip in sorted(clips.taken.items()) if clip.boxes < clip.frames]
 
@@ -218,13 +217,6 @@ class _Rows:
         self._exercises = dict[str, str | None]()
         self._batch: list[tuple[str, Clip]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        if self._batch and kind is None:
-            self._write()
-
     def add(self, native: str, clip: Clip, footage: Footage | None) -> None:
         """Rows of one clip. Raises: DataError for an action that is no exercise of the ontology's list."""
         if clip.action not in self._exercises:
@@ -232,9 +224,12 @@ class _Rows:
         _add_sample(native, clip, footage, self._exercises[clip.action], self._fps, self._out)
         self._batch.append((native, clip))
         if len(self._batch) == _BATCH:
-            self._write()
+            self.finish()
 
-    def _write(self) -> None:
+    def finish(self) -> None:
+        """Write what is waiting."""
+        if not self._batch:
+            return
         batch, self._batch = self._batch, []
         joints = joints_of([clip for _, clip in batch])
         frame = np.concatenate([np.arange(clip.frames) for _, clip in batch])
