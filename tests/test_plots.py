@@ -35,6 +35,12 @@ def test_bootstrap_and_final_lie_in_one_table(tmp_path: Path) -> None:
     )
 
 
+def test_two_networks_of_one_model_have_curves_of_their_own(tmp_path: Path) -> None:
+    for network, loss in (("deepfit", "0.9"), ("temporal", "0.2")):
+        log(tmp_path / "history" / network, "train/loss", f"step\tloss\n0\t{loss}\n")
+    assert plots.read_history(tmp_path / "history") == {"deepfit/train/loss": [0.9], "temporal/train/loss": [0.2]}
+
+
 def test_confusion_is_written_with_truth_in_rows(tmp_path: Path) -> None:
     confusion = Confusion(("squat", "lunge"), np.array([[3, 1], [0, 2]]), "clips")
     plots.write_plots(tmp_path, {"final": Evaluation({}, {"confusion": confusion})}, {}, "real")

@@ -233,7 +233,7 @@ def as_curated(items: Sequence[Item], context: Mapping[str, dict[str, Any]]) -> 
     said = {"tier": "accepted", "origin": "model"}
     return [
         {key: context[item.sample_id].get(key) for key in own}
-        | {key: row[key] for key in ("target", "blob", "origin_hash")}
+        | {key: row[key] for key in ("target", "value", "blob", "origin_hash")}
         | said
         for item in items
         for row in item.rows

@@ -1,6 +1,7 @@
 """`repset muscles`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,28 @@ from repset.cli.progress import meter
 from repset.project import find_project
 
 METHODS = ("ridge", "prior", "recognition", "nearest")
+
+
+SEES = ("pose", "frames", "both")
+
+
+def sees(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what is learned from."""
+    for option in (
+        click.option(
+            "--encoder-weights", type=click.Choice(("imagenet", "none")), default="imagenet", show_default=True,
+            help="Of that encoder: fetched once, or drawn at random.",
+        ),
+        click.option(
+            "--encoder", default="resnet18", show_default=True, help="Frozen image encoder, for frames and both.",
+        ),
+        click.option(
+            "--sees", type=click.Choice(SEES), default="pose", show_default=True,
+            help="What the clips are described by; frames: 8 pictures of each clip through a frozen encoder.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
 
 
 @click.group("muscles")
@@ -25,7 +48,8 @@ def command() -> None:
 @command.command("loao")
 @click.argument("sources", nargs=-1, required=True)
 @click.option("--json", "into", type=click.Path(path_type=Path), help="Also write every number here.")
-def loao_command(sources: tuple[str, ...], into: Path | None) -> None:
+@sees
+def loao_command(sources: tuple[str, ...], into: Path | None, sees: str, encoder: str, encoder_weights: str) -> None:
     """Leave one action out: score the model on actions that it has not learned from, beside three baselines.
 
     Learns from the SOURCES' poses and written-down muscles. mAP is the macro mean of average precision over the groups
@@ -34,19 +58,20 @@ def loao_command(sources: tuple[str, ...], into: Path | None) -> None:
     \b
     Example:
         repset muscles loao sample_penn_action sample_mmfit
+        repset muscles loao sample_penn_action --sees both --encoder-weights none
     """
     from rich.console import Console
     from rich.table import Table
 
     from repset.learn.card import data_kind
-    from repset.learn.muscles import leave_one_action_out, load_clips
+    from repset.learn.muscles import leave_one_action_out
     from repset.records import write_json
 
     project = find_project()
     with meter() as progress:
-        clips, left_out = load_clips(project, sources, progress)
+        clips, left_out, seen = _load(sources, progress, sees, encoder, encoder_weights)
         found = leave_one_action_out(clips, progress)
-    result = {"data": data_kind(project, sources), "sources": list(sources), "left_out": left_out, **found}
+    result = {"data": data_kind(project, sources), "sources": list(sources), "sees": seen, "left_out": left_out, **found}
     table = Table(
         "action", "clips", "recognised as", *METHODS, title="average precision within each clip, unseen actions"
     )
@@ -65,7 +90,10 @@ def loao_command(sources: tuple[str, ...], into: Path | None) -> None:
 @command.command("official")
 @click.argument("sources", nargs=-1, required=True)
 @click.option("--json", "into", type=click.Path(path_type=Path), help="Also write every number here.")
-def official_command(sources: tuple[str, ...], into: Path | None) -> None:
+@sees
+def official_command(
+    sources: tuple[str, ...], into: Path | None, sees: str, encoder: str, encoder_weights: str
+) -> None:
     """Learn from a set's own train part and score its test parts, seen and unseen actions apart.
 
     For MuscleMap136, Muscle-UCF90 and Muscle-HMDB41 once their videos have poses: repset autolabel.
@@ -76,11 +104,11 @@ def official_command(sources: tuple[str, ...], into: Path | None) -> None:
     """
     from rich.console import Console
 
-    from repset.learn.muscles import load_clips, official_splits
+    from repset.learn.muscles import official_splits
     from repset.records import write_json
 
     with meter() as progress:
-        clips, left_out = load_clips(find_project(), sources, progress)
+        clips, left_out, seen = _load(sources, progress, sees, encoder, encoder_weights)
     found = official_splits(clips)
     for part, scores in found.items():
         if part != "train":
@@ -89,7 +117,7 @@ def official_command(sources: tuple[str, ...], into: Path | None) -> None:
             )
     _say_left_out(left_out)
     if into:
-        write_json(into, found)
+        write_json(into, {"sees": seen, **found})
         click.echo(f"written: {into}")
 
 
@@ -112,6 +140,21 @@ def train_command(sources: tuple[str, ...], out: Path | None) -> None:
     actions = card.training["actions"]
     click.echo(f"{card.training['clips']:,} clips of {len(actions)} actions ({card.data_kind}): {', '.join(actions)}")
     click.echo(f"written: {out}")
+
+
+def _load(
+    sources: tuple[str, ...], progress: Any, sees: str, encoder: str, weights: str
+) -> tuple[list[Any], dict[str, Any], dict[str, str]]:
+    """Clips, what was left out, and for the report what they were described by."""
+    from repset.learn.muscles import load_clips
+
+    if sees == "pose":
+        return *load_clips(find_project(), sources, progress), {"by": sees}
+    from repset.learn.muscles_frames import FrameEncoder
+
+    frames = FrameEncoder(encoder, weights)
+    clips, left_out = load_clips(find_project(), sources, progress, frames, pose=sees == "both")
+    return clips, left_out, {"by": sees, "encoder": frames.name, "encoder_weights": frames.weights}
 
 
 def _summary(found: dict[str, Any], title: str) -> Any:

@@ -12,12 +12,12 @@ Axis letters: S clips, D numbers of a clip, A actions, C = 20 groups.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from repset.errors import DataError
+from repset.errors import ConfigError, DataError
 from repset.exercises import MUSCLE_GROUPS, NONE, default_muscles
 from repset.learn import Progress, silent
 from repset.learn import exercise_data as data
@@ -27,6 +27,9 @@ from repset.params import load_source
 from repset.project import Project
 from repset.records import read_rows
 from repset.schema import PoseTrack
+
+if TYPE_CHECKING:
+    from repset.learn.muscles_frames import ClipFrames, FrameEncoder
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +51,7 @@ class Clip:
 
     Attributes:
         action: canonical exercise name, or the set's own word; groups: of MUSCLE_GROUPS.
-        numbers: (D,) from `describe`; split: the set's official one, None where it has none.
+        numbers: (D,) from `describe`, from the pictures, or both in a row; split: the set's official one, None where it has none.
     """
 
     sample_id: str
@@ -60,28 +63,44 @@ class Clip:
 
 
 def load_clips(
-    project: Project, sources: Sequence[str], progress: Progress = silent
+    project: Project,
+    sources: Sequence[str],
+    progress: Progress = silent,
+    encoder: "FrameEncoder | None" = None,
+    pose: bool = True,
 ) -> tuple[list[Clip], dict[str, Counter[str]]]:
     """Every clip with a pose and written-down muscles; a recording with labelled sets gives one clip a set.
 
     The set's own muscles come first, else the default of the exercise. Poses are the set's own, else those of
     `repset autolabel`.
+
+    Args:
+        encoder: also describe each clip's pictures (repset.learn.muscles_frames); a clip without any is left out.
+        pose: false leaves the pose's own numbers out, so that the pictures stand alone (the same clips are taken).
     Returns: the clips, and for each source what was left out and why.
-    Raises: DataError if nothing is left.
+    Raises: DataError if nothing is left, or a picture cannot be read; ConfigError if neither is asked for.
     """
+    if encoder is None and not pose:
+        raise ConfigError("muscles: expected poses, pictures or both to learn from, found neither.")
     clips: list[Clip] = []
     left_out: dict[str, Counter[str]] = {}
     for source in sources:
         left = left_out.setdefault(source, Counter())
         wanted = _labelled(project, source, left)
         tracks = _tracks(project, source, sorted({row["sample_id"] for row, *_ in wanted}))
+        pictures = _pictures(project, source) if encoder else None
         for done, (row, action, groups, limits) in enumerate(wanted):
             found = tracks.get(row["sample_id"])
             if found is None:
                 left["no pose"] += 1
                 continue
-            numbers = describe(_part(*found, limits))
-            clips.append(Clip(row["sample_id"], source, action, groups, numbers, row["official_split"]))
+            numbers = [describe(_part(*found, limits))] if pose else []
+            if encoder and pictures:
+                if not (images := pictures.evenly(row, limits)):
+                    left["no picture"] += 1
+                    continue
+                numbers.append(encoder.describe(images))
+            clips.append(Clip(row["sample_id"], source, action, groups, np.concatenate(numbers), row["official_split"]))
             progress(done + 1, len(wanted), f"muscles {source}")
     if not clips:
         raise DataError(
@@ -89,6 +108,12 @@ def load_clips(
             "Index a source with poses (repset index), or label its videos first (repset autolabel)",
         )  # fmt: skip
     return clips, left_out
+
+
+def _pictures(project: Project, source: str) -> "ClipFrames":
+    from repset.learn.muscles_frames import ClipFrames  # torch, which poses alone do not need
+
+    return ClipFrames(project.index(source), project.root)
 
 
 Labelled = tuple[dict[str, Any], str, tuple[str, ...], tuple[int, int] | None]

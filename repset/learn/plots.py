@@ -24,8 +24,9 @@ def write_confusion(folder: Path, name: str, confusion: Confusion, title: str) -
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:
-    """Curves that DVCLive logged under `folder`: name (path without suffix, as logged) → value of each epoch, NaN
-    where an epoch had none.
+    """Curves that DVCLive logged under `folder`: name → value of each epoch, NaN where an epoch had none.
+
+    The name is as logged (train/loss), after the training's own folder where a model has several (deepfit/train/loss).
 
     Raises: DataError if a file is no such log.
     """
@@ -37,7 +38,8 @@ def read_history(folder: Path) -> dict[str, list[float]]:
                 logged = {int(row["step"]): float(row[path.stem]) for row in csv.DictReader(handle, delimiter="\t")}
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(path, "a DVCLive log", str(error), "Train the model again: dvc repro") from error
-        curves[str(path.relative_to(root).with_suffix(""))] = [
+        own = root.parent.parent.relative_to(folder)  # logs lie in plots/metrics
+        curves[str(own / path.relative_to(root).with_suffix(""))] = [
             logged.get(epoch, math.nan) for epoch in range(max(logged, default=-1) + 1)
         ]
     return curves
