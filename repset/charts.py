@@ -209,6 +209,7 @@ def spread_figure(spreads: Sequence[Spread], *, title: str = "") -> "Figure":
         words = f"{title}\nsigns on the axis: what people, or the set itself, said" if said else title
         figure.suptitle(words, x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+    figure.set_layout_engine("none")  # once: a save would lay it out again, twice
     return figure
 
 

@@ -58,14 +58,10 @@ def test_the_numbers_are_mean_and_deviation_over_the_pictures() -> None:
 def test_an_unknown_encoder_is_one_sentence() -> None:
     with pytest.raises(ConfigError) as error:
         FrameEncoder("resnet17", "none")
-    assert str(error.value) == (
-        "encoder: expected one that segmentation-models-pytorch knows, found 'resnet17'."
-    )
+    assert str(error.value) == ("encoder: expected one that segmentation-models-pytorch knows, found 'resnet17'.")
 
 
-def test_the_command_learns_from_pictures(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_learns_from_pictures(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_video(project, "mine", list(range(0, 160, 10)))
     monkeypatch.chdir(project.root)
     into = tmp_path / "found.json"

@@ -4,9 +4,9 @@
     python tools/bench.py ../shared/data/videos/pushup_1.mp4 --memory
 
 The limit is cores ÷ (decoding + colour + landmark inference of a frame), the three measured on the same files by one
-process alone; `limit_busy_fps` is the same loop in as many processes as cores at once, which share caches, memory and clock.
-The job runs with an empty cache, every frame inferred, to the written tables; the poses it writes are
-compared with those of the serial run. On a machine that others use at the same time, believe the ratio of CPU seconds.
+process alone; `limit_busy_fps` is the same loop in as many processes as cores at once, which share caches, memory and
+clock. The job runs with an empty cache, every frame inferred, to the written tables; the poses it writes are compared
+with those of the serial run. On a machine that others use at the same time, believe the ratio of CPU seconds.
 A job's start costs each worker about a second (twice that where PYTHONDONTWRITEBYTECODE leaves every import to be
 compiled anew), and its end leaves cores idle: `--copies` makes a job of ordinary length of a few clips by mirroring,
 shifting and re-lighting them, so that no frame comes twice.

@@ -158,7 +158,7 @@ def proposals(
 
 def summary(runs: Mapping[str, Sequence[ByGroup]]) -> dict[str, Any]:
     """Accuracy of each arm, and the differences with intervals over the test groups, all seeds together."""
-    pairs = [("accepted", "bootstrap"), ("unfiltered", "bootstrap"), ("oracle", "bootstrap"), ("accepted", "unfiltered")]
+    pairs = [*((arm, "bootstrap") for arm in ARMS[1:]), ("accepted", "unfiltered")]
     return {
         "test_clips": sum(n for _, n in runs["bootstrap"][0].values()),
         "test_groups": len(runs["bootstrap"][0]),

@@ -71,7 +71,13 @@ def loao_command(sources: tuple[str, ...], into: Path | None, sees: str, encoder
     with meter() as progress:
         clips, left_out, seen = _load(sources, progress, sees, encoder, encoder_weights)
         found = leave_one_action_out(clips, progress)
-    result = {"data": data_kind(project, sources), "sources": list(sources), "sees": seen, "left_out": left_out, **found}
+    result = {
+        "data": data_kind(project, sources),
+        "sources": list(sources),
+        "sees": seen,
+        "left_out": left_out,
+        **found,
+    }
     table = Table(
         "action", "clips", "recognised as", *METHODS, title="average precision within each clip, unseen actions"
     )

@@ -51,7 +51,8 @@ class Clip:
 
     Attributes:
         action: canonical exercise name, or the set's own word; groups: of MUSCLE_GROUPS.
-        numbers: (D,) from `describe`, from the pictures, or both in a row; split: the set's official one, None where it has none.
+        numbers: (D,) from `describe`, from the pictures, or both in a row.
+        split: the set's official one, None where it has none.
     """
 
     sample_id: str

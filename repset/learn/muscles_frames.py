@@ -5,8 +5,9 @@ segmentation-models-pytorch, frozen. Nothing is learned from the pictures but th
 what published image features tell of muscles, and claims no more.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ class FrameEncoder:
         mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
         with torch.inference_mode():
             rows = self._network((pixels - mean) / deviation)[-1].mean(dim=(2, 3)).numpy()
-        return np.concatenate([rows.mean(axis=0), rows.std(axis=0)]).astype(np.float32)
+        return np.asarray(np.concatenate([rows.mean(axis=0), rows.std(axis=0)]), np.float32)
 
 
 class ClipFrames:
@@ -71,27 +72,20 @@ class ClipFrames:
         self._root = root
         self._store = FrameStore(index) if (index / "frames.parquet").is_file() else None
 
-    def evenly(self, sample: dict[str, object], limits: tuple[int, int] | None) -> list[Image]:
+    def evenly(self, sample: Mapping[str, Any], limits: tuple[int, int] | None) -> list[Image]:
         """FRAMES pictures of a sample, or of its frames [first, end); fewer where it has fewer, none without any.
 
         Raises: DataError if a picture or the video cannot be read.
         """
         if sample.get("media"):
-            return self._of_video(self._root / str(sample["media"]), limits)
+            path = self._root / str(sample["media"])
+            first, end = limits or (0, sample.get("frames") or sum(1 for _ in read_video(path)))
+            wanted = {first + at for at in _places(end - first)}
+            return [image for number, (_, image) in enumerate(read_video(path)) if number in wanted]
         rows = self._store.rows(str(sample["sample_id"])) if self._store else []
         first, end = limits or (0, len(rows))
         chosen = rows[first:end]
         return [self._store.image(chosen[at]) for at in _places(len(chosen))] if self._store else []
-
-    def _of_video(self, path: Path, limits: tuple[int, int] | None) -> list[Image]:
-        first, end = limits or (0, sum(1 for _ in read_video(path)))
-        wanted = {first + at for at in _places(end - first)}
-        return [image for number, image in _numbered(path) if number in wanted]
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Image]]:
-    for number, (_, image) in enumerate(read_video(path)):
-        yield number, image
 
 
 def _places(count: int) -> list[int]:
