@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from repset.cli import cli
-from repset.errors import ConfigError
+from repset.errors import ConfigError, DataError
+from repset.learn import muscles
 from repset.learn.muscles_frames import FRAMES, ClipFrames, FrameEncoder
+from repset.learn.muscles_pose import NAMES
 from repset.project import Project
 from repset.records import read_rows, write_table
 from repset.video import write_video
@@ -59,6 +61,30 @@ def test_an_unknown_encoder_is_one_sentence() -> None:
     with pytest.raises(ConfigError) as error:
         FrameEncoder("resnet17", "none")
     assert str(error.value) == ("encoder: expected one that segmentation-models-pytorch knows, found 'resnet17'.")
+
+
+def test_pictures_stand_beside_the_pose_or_alone(project: Project) -> None:
+    with_video(project, "mine", list(range(0, 160, 10)))
+    encoder = FrameEncoder("resnet18", "none")
+    pose, both, alone = (
+        muscles.load_clips(project, ["mine"], encoder=used, pose=with_pose)[0][0].numbers
+        for used, with_pose in ((None, True), (encoder, True), (encoder, False))
+    )
+    assert (len(pose), len(alone)) == (len(NAMES), 1024)
+    np.testing.assert_array_equal(both, np.concatenate([pose, alone]))
+    with pytest.raises(ConfigError, match="found neither"):
+        muscles.load_clips(project, ["mine"], pose=False)
+
+
+def test_a_source_without_pictures_is_one_sentence(project: Project) -> None:
+    with_video(project, "mine", [0, 10])
+    write_source(project, "mine", {"squat": "squat", "push_up": "push_up", "lunge": "lunge"}, 2)  # no media now
+    with pytest.raises(DataError) as error:
+        muscles.load_clips(project, ["mine"], encoder=FrameEncoder("resnet18", "none"))
+    assert str(error.value) == (
+        "mine: expected clips with a pose and pictures, of exercises whose muscles are written down, found none. "
+        "Name a source with frames or videos, or leave --sees out."
+    )
 
 
 def test_the_command_learns_from_pictures(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,13 +65,13 @@ def drawn(project: Project) -> Project:
 
 def test_a_quarter_of_the_groups_keeps_its_gold(bench: ModuleType, drawn: Project, tmp_path: Path) -> None:
     one = bench.Bench(drawn, SOURCE, tmp_path / "out", None, None)
-    gold, rest = one.quarter(0)
+    gold, rest = bench.quarter(one.rows, 0)
     assert len({row["group"] for row in gold if row["fold"] == "train"}) == 2
     assert len({row["group"] for row in rest}) == 6
     assert {row["fold"] for row in rest} == {"train"}
     assert {row["group"] for row in gold if row["fold"] != "train"} == {f"g{n}" for n in range(8, 13)}
-    assert one.quarter(1)[1] != rest
-    assert one.quarter(0)[1] == rest
+    assert bench.quarter(one.rows, 1)[1] != rest
+    assert bench.quarter(one.rows, 0)[1] == rest
 
 
 def test_the_published_recipe_stays_as_published_but_for_the_budget(

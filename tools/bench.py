@@ -43,7 +43,7 @@ from repset.video import Image, probe_video, read_video, write_video
 
 PARAMS = AutolabelParams(rule_set="default", model="full", min_visibility=0.5)
 NAIVE_FRAMES = 60
-BUSY_FILES = 4
+BUSY_FILES = 4  # that each of the loops running at once goes through
 
 
 @dataclass

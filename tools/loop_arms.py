@@ -14,18 +14,15 @@ arms, how each compares with bootstrap (the same test groups drawn for both, 2,0
 """
 
 import argparse
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from penn_score import SOURCE, answers
-from recipe_bench import ARMS, GOLD_SHARE, as_curated, digest
+from recipe_bench import ARMS, digest, quarter, sorted_out
 from train_release import without_deepfit
 
-from repset.curate.acceptance_bound import choose
-from repset.curate.acceptance_items import Item, is_wrong, items_of
 from repset.learn import exercise
 from repset.learn import exercise_data as data
 from repset.params import Params, TrainParams, load_yaml, parse
@@ -61,12 +58,14 @@ def main() -> None:
     for seed in options.seeds:
         folder = options.out / f"seed_{seed}"
         gold, rest = quarter(rows, seed)
-        runs["bootstrap"].append(trained(project, gold, rows, train, seed, folder / "bootstrap"))
-        proposed, accepted, facts = proposals(project, folder / "bootstrap", rows, rest, params)
+        seeded = train.model_copy(update={"seed": seed})
+        runs["bootstrap"].append(trained(project, gold, seeded, folder / "bootstrap"))
+        found = exercise.propose(project, folder / "bootstrap", exercise.TASK, SOURCE, "cpu")
+        proposed, accepted, facts = sorted_out(exercise.TASK, found, rows, rest, params.accept)
         taken.append({"seed": seed, **facts})
         print(f"seed {seed}: {facts}", flush=True)
         for arm, more in (("accepted", accepted), ("unfiltered", proposed), ("oracle", rest)):
-            runs[arm].append(trained(project, gold + more, rows, train, seed, folder / arm))
+            runs[arm].append(trained(project, gold + more, seeded, folder / arm))
     result = {"source": SOURCE, "seeds": options.seeds, "steps": options.steps, **summary(runs), "acceptance": taken}
     write_json(options.out / "scores.json", result)
     for arm, scores in result["arms"].items():
@@ -85,75 +84,26 @@ def regrouped(rows: Rows) -> Rows:
     return out
 
 
-def quarter(rows: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Training rows that keep their gold, and the rest."""
-    training = [row for row in rows if row["fold"] == "train"]
-    groups = sorted({row["group"] for row in training}, key=lambda group: sha256_bytes(f"{seed} {group}".encode()))
-    kept = set(groups[: round(GOLD_SHARE * len(groups))])
-    return [row for row in training if row["group"] in kept], [row for row in training if row["group"] not in kept]
-
-
-def trained(project: Project, rows: Rows, everything: Rows, params: TrainParams, seed: int, folder: Path) -> ByGroup:
-    """Train on some rows and name the clips of the fold test, unless that was done."""
+def trained(project: Project, rows: Rows, params: TrainParams, folder: Path) -> ByGroup:
+    """Train on some rows and name the clips of the fold test, unless just that was done."""
+    key = sha256_bytes((digest(rows) + params.model_dump_json()).encode())
     done = folder / "scores.json"
-    if not done.is_file() or read_json(done)["rows"] != digest_of(rows):
+    if not done.is_file() or read_json(done)["key"] != key:
         with atomic_folder(folder) as temporary:
             table = write_table(temporary / "table.parquet", "curated", rows)
-            exercise.fit(project, {SOURCE: table}, params.model_copy(update={"seed": seed}), temporary, "cpu")
-            truth = write_table(temporary / "truth.parquet", "curated", everything)
-            clips, _ = data.load_clips(project, {SOURCE: truth}, ("test",), "ours", gold_only=True)
-            groups = {row["sample_id"]: row["group"] for row in everything}
+            exercise.fit(project, {SOURCE: table}, params, temporary, "cpu")
+            clips, _ = data.load_clips(project, {SOURCE: table}, ("test",), "ours", gold_only=True)
+            groups = {row["sample_id"]: row["group"] for row in rows}
             by_group: ByGroup = {}
             for clip, name in zip(clips, answers(temporary, clips)[0], strict=True):
                 counts = by_group.setdefault(groups[clip.sample_id], [0, 0])
                 counts[0] += name == clip.label
                 counts[1] += 1
-            write_json(temporary / "scores.json", {"rows": digest_of(rows), "by_group": by_group})
+            write_json(temporary / "scores.json", {"key": key, "by_group": by_group})
     found: ByGroup = read_json(done)["by_group"]
-    print(f"{folder.parent.name} {folder.name}: {len(rows)} clips, accuracy {accuracy(found):.4f}", flush=True)
+    clips_learned = sum(row["fold"] == "train" for row in rows)
+    print(f"{folder.parent.name} {folder.name}: {clips_learned} clips, accuracy {accuracy(found):.4f}", flush=True)
     return found
-
-
-def digest_of(rows: Rows) -> str:
-    """Which clips were learned from, and as what."""
-    return sha256_bytes((digest(rows) + repr([row["value"] for row in rows])).encode())
-
-
-def proposals(
-    project: Project, model: Path, rows: Rows, rest: Rows, params: Params
-) -> tuple[Rows, Rows, dict[str, Any]]:
-    """All proposals for the rest and the accepted ones as rows of a curated table, and how acceptance went."""
-    proposed = exercise.propose(project, model, exercise.TASK, SOURCE, "cpu")
-    items = items_of(exercise.TASK, proposed, {row["sample_id"]: row for row in rows})
-    truth: dict[str, Rows] = {}
-    for row in rows:
-        truth.setdefault(row["sample_id"], []).append(row)
-    known = [item for item in items if item.fold == "calibration"]
-    choice = choose(
-        np.array([item.score for item in known]),
-        np.array([is_wrong(exercise.TASK, item, truth[item.sample_id]) for item in known]),
-        np.unique([item.group for item in known], return_inverse=True)[1].astype(np.int64),
-        params.accept.max_error,
-        params.accept.confidence,
-    )
-    context = {row["sample_id"]: row for row in rest}
-    mine = [item for item in items if item.sample_id in context]
-    accepted = [item for item in mine if choice.threshold is not None and item.score >= choice.threshold]
-
-    def wrong(some: Sequence[Item]) -> int:
-        return sum(is_wrong(exercise.TASK, item, truth[item.sample_id]) for item in some)
-
-    facts = {
-        "threshold": choice.threshold,
-        "bound": choice.bound,
-        "calibration_groups": len({item.group for item in known}),
-        "proposed": len(mine),
-        "proposed_wrong": wrong(mine),
-        "accepted": len(accepted),
-        "accepted_wrong": wrong(accepted),
-        "accepted_by_class": dict(sorted(Counter(item.kind for item in accepted).items())),
-    }
-    return as_curated(mine, context), as_curated(accepted, context), facts
 
 
 def summary(runs: Mapping[str, Sequence[ByGroup]]) -> dict[str, Any]:

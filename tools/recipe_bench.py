@@ -35,7 +35,7 @@ from repset.learn.card import data_kind, load_card
 from repset.learn.data import TASK, MaskedImage, MediaReader, index_mask, read_masked_images
 from repset.learn.metrics import Counts
 from repset.learn.segmentation_scores import Tally, difference_interval, interval
-from repset.params import SegmentationTrain, TrainParams, load_params, load_yaml, parse
+from repset.params import AcceptParams, SegmentationTrain, TrainParams, load_params, load_yaml, parse
 from repset.project import Project
 from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, write_json, write_table
 
@@ -45,6 +45,7 @@ GOLD_SHARE = 0.25
 BARS = (0.10, 0.08, 0.03)
 """What is aimed at, in mIoU over the muscles: the published recipe above background everywhere, ours above it, and the
 lower end of the interval of that difference."""
+LEARNED = ("sample_id", "target", "value", "blob", "tier")
 Rows = list[dict[str, Any]]
 
 
@@ -110,10 +111,12 @@ class Bench:
         scores: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
         taken = []
         for seed in range(seeds):
-            gold, rest = self.quarter(seed)
+            gold, rest = quarter(self.rows, seed)
             first = self.train(f"arm bootstrap seed {seed}", gold, self.ours(), seed)
             scores["bootstrap"].append(first)
-            proposals, accepted, facts = self.proposals(Path(first["folder"]) / "model", rest)
+            model = Path(first["folder"]) / "model"
+            proposed = segmentation.propose(self.project, model, TASK, self.source, "cpu", shown)
+            proposals, accepted, facts = sorted_out(TASK, proposed, self.rows, rest, self.params.accept)
             taken.append(facts)
             tables = {"accepted": gold + accepted, "unfiltered": gold + proposals, "oracle": gold + rest}
             for arm, rows in tables.items():
@@ -189,42 +192,45 @@ class Bench:
         images = read_masked_images(self.table, self.source, segmentation.CLASSES)
         yield from (image for image in images if image.fold == fold)
 
-    def quarter(self, seed: int) -> tuple[Rows, Rows]:
-        """Rows that keep their gold (a quarter of the training groups, and all of the other folds), and the rest."""
-        train = {row["group"] for row in self.rows if row["fold"] == "train"}
-        groups = sorted(train, key=lambda group: sha256_bytes(f"{seed} {group}".encode()))
-        kept = set(groups[: round(GOLD_SHARE * len(groups))])
-        gold = [row for row in self.rows if row["fold"] != "train" or row["group"] in kept]
-        return gold, [row for row in self.rows if row["fold"] == "train" and row["group"] not in kept]
 
-    def proposals(self, model: Path, rest: Rows) -> tuple[Rows, Rows, dict[str, Any]]:
-        """All proposals for the rest and the accepted ones as rows of a curated table, and how acceptance went."""
-        proposed = segmentation.propose(self.project, model, TASK, self.source, "cpu", shown)
-        items = items_of(TASK, proposed, {row["sample_id"]: row for row in self.rows})
-        truth: dict[str, Rows] = {}
-        for row in self.rows:
-            truth.setdefault(row["sample_id"], []).append(row)
-        wrong = {id(item): is_wrong(TASK, item, truth[item.sample_id]) for item in items}
-        known = [item for item in items if item.fold == "calibration"]
-        choice = choose(
-            np.array([item.score for item in known]),
-            np.array([wrong[id(item)] for item in known]),
-            np.unique([item.group for item in known], return_inverse=True)[1].astype(np.int64),
-            self.params.accept.max_error,
-            self.params.accept.confidence,
-        )
-        context = {row["sample_id"]: row for row in rest}
-        mine = [item for item in items if item.sample_id in context]
-        accepted = [item for item in mine if choice.threshold is not None and item.score >= choice.threshold]
-        facts = {
-            **asdict(choice),
-            "calibration_groups": len({item.group for item in known}),
-            "proposed": len(mine),
-            "proposed_wrong": sum(wrong[id(item)] for item in mine),
-            "accepted": len(accepted),
-            "accepted_wrong": sum(wrong[id(item)] for item in accepted),
-        }
-        return as_curated(mine, context), as_curated(accepted, context), facts
+def quarter(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+    """Rows that keep their gold (a quarter of the training groups, and all of the other folds), and the rest."""
+    train = {row["group"] for row in rows if row["fold"] == "train"}
+    groups = sorted(train, key=lambda group: sha256_bytes(f"{seed} {group}".encode()))
+    kept = set(groups[: round(GOLD_SHARE * len(groups))])
+    gold = [row for row in rows if row["fold"] != "train" or row["group"] in kept]
+    return gold, [row for row in rows if row["fold"] == "train" and row["group"] not in kept]
+
+
+def sorted_out(
+    task: str, proposed: Rows, rows: Rows, rest: Rows, params: AcceptParams
+) -> tuple[Rows, Rows, dict[str, Any]]:
+    """All proposals for the rest and the accepted ones as rows of a curated table, and how acceptance went."""
+    items = items_of(task, proposed, {row["sample_id"]: row for row in rows})
+    truth: dict[str, Rows] = {}
+    for row in rows:
+        truth.setdefault(row["sample_id"], []).append(row)
+    wrong = {id(item): is_wrong(task, item, truth[item.sample_id]) for item in items}
+    known = [item for item in items if item.fold == "calibration"]
+    choice = choose(
+        np.array([item.score for item in known]),
+        np.array([wrong[id(item)] for item in known]),
+        np.unique([item.group for item in known], return_inverse=True)[1].astype(np.int64),
+        params.max_error,
+        params.confidence,
+    )
+    context = {row["sample_id"]: row for row in rest}
+    mine = [item for item in items if item.sample_id in context]
+    accepted = [item for item in mine if choice.threshold is not None and item.score >= choice.threshold]
+    facts = {
+        **asdict(choice),
+        "calibration_groups": len({item.group for item in known}),
+        "proposed": len(mine),
+        "proposed_wrong": sum(wrong[id(item)] for item in mine),
+        "accepted": len(accepted),
+        "accepted_wrong": sum(wrong[id(item)] for item in accepted),
+    }
+    return as_curated(mine, context), as_curated(accepted, context), facts
 
 
 def as_curated(items: Sequence[Item], context: Mapping[str, dict[str, Any]]) -> Rows:
@@ -276,7 +282,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Counts]:
 
 def digest(rows: Rows) -> str:
     """Which rows were learned from."""
-    return sha256_bytes(repr([(row["sample_id"], row["target"], row["blob"], row["tier"]) for row in rows]).encode())
+    return sha256_bytes(repr([[row[key] for key in LEARNED] for row in rows]).encode())
 
 
 def shown(done: int, total: int, label: str) -> None:

@@ -96,7 +96,7 @@ def load_clips(
                 left["no pose"] += 1
                 continue
             numbers = [describe(_part(*found, limits))] if pose else []
-            if encoder and pictures:
+            if encoder is not None and pictures is not None:
                 if not (images := pictures.evenly(row, limits)):
                     left["no picture"] += 1
                     continue
@@ -104,15 +104,17 @@ def load_clips(
             clips.append(Clip(row["sample_id"], source, action, groups, np.concatenate(numbers), row["official_split"]))
             progress(done + 1, len(wanted), f"muscles {source}")
     if not clips:
-        raise DataError(
-            ", ".join(sources), "clips with a pose, of exercises whose muscles are written down", "none",
-            "Index a source with poses (repset index), or label its videos first (repset autolabel)",
-        )  # fmt: skip
+        missing = "a pose and pictures" if encoder else "a pose"
+        advice = "Index a source with poses (repset index), or label its videos first (repset autolabel)"
+        if any(left["no picture"] for left in left_out.values()):
+            advice = "Name a source with frames or videos, or leave --sees out"
+        wanted_clips = f"clips with {missing}, of exercises whose muscles are written down"
+        raise DataError(", ".join(sources), wanted_clips, "none", advice)
     return clips, left_out
 
 
 def _pictures(project: Project, source: str) -> "ClipFrames":
-    from repset.learn.muscles_frames import ClipFrames  # torch, which poses alone do not need
+    from repset.learn.muscles_frames import ClipFrames  # its library takes seconds to import
 
     return ClipFrames(project.index(source), project.root)
 

@@ -25,7 +25,8 @@ SIZE_PX = 224
 """The square that the published weights of ImageNet were trained on."""
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB pixels (0..1), which the published weights expect."""
+"""Of ImageNet's RGB pixels (0..1), which most published weights expect. The library's own numbers for an encoder would
+have to be fetched, even where its weights are not."""
 
 
 class FrameEncoder:
