@@ -120,8 +120,8 @@ def test_stage_command_and_parameters_bear_one_name() -> None:
     groups = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for stage, block in STAGES.items():
         body = block.get("do", block)
-        command = body["cmd"].split()[1]
-        assert stage in (command.replace("-", "_"), "curate_form")
+        command, what = body["cmd"].split()[1:3] if body["cmd"].count(" ") > 1 else (body["cmd"].split()[1], "")
+        assert stage in (command.replace("-", "_"), f"{command}_{what}")  # curate_form, accept_count: of one task
         assert command in COMMANDS
         for entry in body.get("params", []):
             for keys in entry.values() if isinstance(entry, dict) else ():

@@ -17,11 +17,13 @@ from click.testing import CliRunner
 
 from repset.cli.report import command
 from repset.landmarks import BLAZEPOSE_33, PENN_13, convert
+from repset.params import load_profile, load_source
 from repset.project import Project
 from repset.records import canonical_json, pose_table, write_json, write_table
+from repset.report.acceptance import acceptance
 from repset.report.blocks import Table, bar, missing, number, words
 from repset.report.build import build_report, write_report
-from repset.report.facts import track_of
+from repset.report.facts import Source, track_of
 from repset.report.scores import model_tables, score_tables
 from repset.video import ShardWriter, encode_png
 
@@ -162,13 +164,33 @@ def write_scores(project: Project) -> None:
     write_json(project.curated("exercise", "sample_penn_action") / "report.json", curated)
 
 
+def write_acceptance(project: Project) -> None:
+    """Reports of the stage accept: some taken, some not, one source with nothing to take."""
+    promise = {"max_error": 0.05, "confidence": 0.95, "audit": None}
+    pool = {"classes": ["biceps"], "groups": 110, "groups_missing": 0, "groups_needed": 59, "threshold": 0.91,
+            "bound": 0.0412, "candidates": 40, "accepted": 10, "held_out": {"items": 20, "wrong": 1}}  # fmt: skip
+    closed = {**pool, "classes": ["calf"], "threshold": None, "bound": None, "accepted": 0,
+              "held_out": {"items": 0, "wrong": 0}}  # fmt: skip
+    masks = {**promise, "items": 90, "candidates": 80, "pools": [pool, closed]}
+    write_json(project.accepted("muscle_mask", "sample_roboflow") / "report.json", masks)
+    audit = {**promise, "items": 7, "candidates": 7, "pools": [], "audit": {"wanted": 60, "drawn": 7, "judged": 3}}
+    write_json(project.accepted("exercise", "sample_penn_action") / "report.json", audit)
+    few = {**pool, "groups_missing": 58, "threshold": None, "bound": None, "accepted": 0}
+    labelled = {**promise, "items": 6, "candidates": 0, "pools": [{**few, "candidates": 0}]}
+    write_json(project.accepted("exercise", "sample_mmfit") / "report.json", labelled)
+    for name in ("sample_roboflow", "sample_penn_action"):
+        empty = {**promise, "items": 0, "candidates": 0, "pools": []}
+        write_json(project.accepted("count", name) / "report.json", empty)
+    write_json(project.accepted("count", "sample_mmfit") / "report.json", {**labelled, "candidates": 9, "pools": [few]})
+
+
 def tiny(folder: Path) -> Project:
     """A tiny project in which most stages have run."""
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
     made = Project(folder)
-    for write in (write_clip, write_photo, write_workout, write_scores):
+    for write in (write_clip, write_photo, write_workout, write_scores, write_acceptance):
         write(made)
     return made
 
@@ -190,7 +212,7 @@ def test_an_empty_project_names_the_commands_that_come_next(project: Project) ->
     commands = [line for line in re.findall(r"dvc repro[\w@ -]*", page.text)]
     assert commands == [
         "dvc repro index", "dvc repro index", "dvc repro autolabel", "dvc repro curate",
-        "dvc repro curate_form", "dvc repro evaluate_labels",
+        "dvc repro curate_form", "dvc repro evaluate_labels", "dvc repro accept", "dvc repro accept_count",
         "dvc repro check", "dvc repro split", "dvc repro",
         "dvc repro evaluate@segmentation", "dvc repro evaluate@exercise",
     ]  # fmt: skip
@@ -254,6 +276,22 @@ def test_the_labellers_scores_say_what_there_is_no_truth_for(html: str) -> None:
     text = Page(html).text
     assert "0.910" in text
     assert "No truth to compare with: reps." in text
+
+
+def test_what_was_taken_over_stands_with_its_bound_and_the_error_found(full: Project) -> None:
+    sources = [Source(full, name, load_source(full, name)) for name in load_profile(full).sources]
+    section = acceptance(full, load_profile(full), sources)
+    (table,) = section.blocks
+    assert table.note == "Promised: at most 5% wrong, at 95% confidence."
+    assert table.rows == [
+        ["muscle mask: sample_roboflow (biceps)", "10 of 40", "0.250", "0.910", "0.041", "1 of 20", ""],
+        ["muscle mask: sample_roboflow (calf)", "0 of 40", "0.000", "–", "–", "–",
+         "no score keeps the error low enough"],
+        ["exercise: sample_penn_action", "0 of 7", "–", "–", "–", "–", "no truth yet: 3 of 60 of the audit are judged"],
+        ["exercise: sample_mmfit", "0 of 0", "–", "–", "–", "1 of 20", "every sample to train on has a label already"],
+        ["count: sample_mmfit", "0 of 40", "0.000", "–", "–", "1 of 20",
+         "58 of 59 groups with known truth are missing"],
+    ]  # fmt: skip
 
 
 def test_what_was_left_out_is_counted_with_its_reason(html: str) -> None:

@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from repset.curate.acceptance import accept
+from repset.curate.acceptance_counts import COUNT
 from repset.params import load_params
 from repset.project import TASKS, find_project
 
 
 @click.command()
-@click.argument("task", type=click.Choice(TASKS))
+@click.argument("task", type=click.Choice((*TASKS, COUNT)))
 @click.argument("source")
 def command(task: str, source: str) -> None:
     """Take over proposals whose error is bounded, without a person.
@@ -22,9 +23,13 @@ def command(task: str, source: str) -> None:
     it takes is wrong. Where these are too few nothing is taken, and it is said how many are missing. A source without
     labels is audited first: review what stands under `audit` in the report.
 
+    `count` needs no model: it says which sets' automatic counts may be believed, and it learns from the dataset's own
+    counts, or from repetitions reviewed in Label Studio.
+
     \b
     Example:
         repset accept muscle_mask sample_roboflow
+        repset accept count sample_mmfit
     """
     project = find_project()
     params = load_params(project).accept
@@ -42,7 +47,7 @@ def command(task: str, source: str) -> None:
         counts.add_row(f"refused: {reason}", str(count))
     console.print(counts)
     if (audit := report["audit"]) is not None:
-        console.print(_audit_sentence(source, audit, built.path), soft_wrap=True)
+        console.print(_audit_sentence(task, source, audit, built.path), soft_wrap=True)
     console.print(f"written: {built.path}", soft_wrap=True)
 
 
@@ -60,13 +65,14 @@ def _pool_cells(pool: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _audit_sentence(source: str, audit: dict[str, Any], table: Path) -> str:
+def _audit_sentence(task: str, source: str, audit: dict[str, Any], table: Path) -> str:
     if audit["drawn"] < audit["wanted"]:
         return (
             f"{source} has no gold label to calibrate on, and {audit['drawn']} independent candidates where an audit "
             f"needs {audit['wanted']}: nothing can be accepted. Label the fold calibration, or add media."
         )
+    how = f" Go through their repetitions: repset labelstudio push {source}" if task == COUNT else ""
     return (
         f"{source} has no gold label to calibrate on: people have judged {audit['judged']} of {audit['wanted']} drawn "
-        f"at random. The open ones are listed in {table.with_name('report.json')}, under audit."
+        f"at random. The open ones are listed in {table.with_name('report.json')}, under audit.{how}"
     )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from repset.curate.acceptance_bound import Choice, choose, groups_needed
+from repset.curate.acceptance_counts import COUNT, count_slots, counted_sets
 from repset.curate.acceptance_items import Item, is_wrong, items_of
 from repset.curate.build import Built
 from repset.curate.gather import gather
@@ -58,12 +59,13 @@ class _Known:
 def accept(project: Project, task: str, source: str, params: AcceptParams) -> Built:
     """Write `datasets/accepted/<task>/<source>`: table.parquet (columns of `proposals`) and report.json.
 
-    Raises: DataError if the proposals, the index or the split are not there.
+    Args:
+        task: a task of the tables, or `count`: repetitions of a set, as the labeller found them.
+    Raises: DataError if the proposals (for counts: the automatic labels), the index or the split are not there.
     """
-    proposals = read_rows(project.proposals(task, source) / "table.parquet", "proposals")
+    proposals, truth = _counts(project, source) if task == COUNT else _labels(project, task, source)
     split = {row["sample_id"]: row for row in read_rows(project.split(source) / "split.parquet", "split")}
     items = items_of(task, proposals, split)
-    truth = _truth(project, task, source, proposals)
     labelled = {name for name, slots in truth.items() if any(slot.dataset is not None for slot in slots)}
     candidates = [item for item in items if item.fold == "train" and item.sample_id not in labelled]
     known = _known(task, items, candidates, truth, labelled, params)
@@ -98,8 +100,14 @@ def accept(project: Project, task: str, source: str, params: AcceptParams) -> Bu
     return Built(folder / "table.parquet", report)
 
 
-def _truth(project: Project, task: str, source: str, proposals: Sequence[Row]) -> dict[str, list[Slot]]:
-    """Sample → what the dataset and people say of it; proposals lie beside it, so that decisions find theirs."""
+def _counts(project: Project, source: str) -> tuple[list[Row], dict[str, list[Slot]]]:
+    proposals = counted_sets(project, source)
+    return proposals, count_slots(project, source, proposals)
+
+
+def _labels(project: Project, task: str, source: str) -> tuple[list[Row], dict[str, list[Slot]]]:
+    """A model's proposals, and what dataset and people say; there too lie the proposals, for decisions to find."""
+    proposals = read_rows(project.proposals(task, source) / "table.parquet", "proposals")
     gathered = gather(project, task, source, automatic=False)
     decisions = [d for d in Ledger(project.reviews).read() if d.sample_id in gathered.samples]
     shown = [
@@ -110,7 +118,7 @@ def _truth(project: Project, task: str, source: str, proposals: Sequence[Row]) -
     truth: dict[str, list[Slot]] = defaultdict(list)
     for slot in merge_slots([*gathered.rows, *shown], decisions, task)[0]:
         truth[slot.key.sample_id].append(slot)
-    return truth
+    return proposals, truth
 
 
 def _rows(slots: Sequence[Slot]) -> list[Row]:

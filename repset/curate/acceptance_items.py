@@ -1,7 +1,7 @@
 """What is accepted as one, and when it is wrong: one row per task.
 
 Masks are accepted image by image, since an image of which one muscle is taken and another is not would teach that the
-other is background. Exercises and verdicts are accepted stretch by stretch.
+other is background. Exercises, verdicts and counts are accepted stretch by stretch.
 """
 
 import json
@@ -26,7 +26,7 @@ class Item:
 
     Attributes:
         group, fold: of the sample in the split.
-        kind: the class, by which items are pooled: a value, or an image's muscles joined with '+'.
+        kind: the class, by which items are pooled: a value, an image's muscles joined with '+', a count's exercise.
         score: of the least sure row.
         rows: rows of the table `proposals`.
     """
@@ -69,7 +69,7 @@ def is_wrong(task: str, item: Item, truth: Sequence[Row]) -> bool:
     """Whether any part of the item is wrong.
 
     muscle_mask: a muscle, proposed or true, overlaps by less than LEAST_IOU; nothing proposed where nothing is, is
-    right. exercise, form: no true label of the same stretch (IoU ≥ 0.5), or another value.
+    right. exercise, form, count: no true label of the same stretch (IoU ≥ 0.5), or another value (a count off by one).
 
     Args:
         truth: all labels of the item's sample.
@@ -116,6 +116,8 @@ def _image(row: Row) -> str:
 
 
 def _kind(task: str, rows: Sequence[Row]) -> str:
+    if task == "count":
+        return str(as_dict(rows[0]["target"])["exercise"])
     if task != "muscle_mask":
         return str(json.loads(rows[0]["value"]))
     muscles = {as_dict(row["target"])["class"] for row in rows if row["blob"]} - {BACKGROUND}
@@ -126,4 +128,5 @@ _WRONG: dict[str, Callable[[Item, Sequence[Row]], bool]] = {
     "muscle_mask": _mask_is_wrong,
     "exercise": _value_is_wrong,
     "form": _value_is_wrong,
+    "count": _value_is_wrong,
 }

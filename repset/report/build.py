@@ -9,7 +9,7 @@ import jinja2
 from repset.params import load_profile, load_source
 from repset.project import Project
 from repset.records import write_text
-from repset.report import findings, scores, sections
+from repset.report import acceptance, findings, scores, sections
 from repset.report.blocks import Section
 from repset.report.facts import Source
 
@@ -34,6 +34,7 @@ def build_report(project: Project, progress: Progress = silent) -> str:
         lambda: sections.curves(sources),
         lambda: sections.provenance(project, profile, sources),
         lambda: scores.labeller(project, sources),
+        lambda: acceptance.acceptance(project, profile, sources),
         lambda: findings.findings(project, sources),
         lambda: sections.splits(project, sources),
         lambda: sections.left_out(project, profile, sources),
