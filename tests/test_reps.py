@@ -1,12 +1,17 @@
 """Counting: curves whose number of repetitions is known because they were drawn so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repset import exercises
-from repset.autolabel.reps import COUNTING, Counting, count, reach_deg
+from repset.autolabel.posture import plausible
+from repset.autolabel.reps import COUNTING, Counting, Signal, count, reach_deg
+from repset.autolabel.smooth import CleanTrack, clean
+from repset.schema import PoseTrack
 
 SQUAT = COUNTING["squat"]  # the effort is the larger value: minus the knee angle
 CURL = COUNTING["bicep_curl"]
@@ -197,3 +202,35 @@ def test_the_reach_angle_does_not_depend_on_size_and_place(size: float, shift: f
     angle = bends(1)
     moved = [point * size + shift for point in limb(angle)]
     np.testing.assert_allclose(reach_deg(*moved, times(angle)), reach_deg(*limb(angle), times(angle)), atol=1e-3)
+
+
+def seen_pressing(own_deg: tuple[float, ...]) -> Signal:
+    """Presses that shorten the arm by 80, 40 and 40° while the elbow's own angle in the image moves by `own_deg`."""
+    lows = (90.0, 130.0, 130.0)
+    length = np.concatenate([bends(1, low=low) for low in lows])
+    own = np.concatenate([bends(1, low=175 - deg) for deg in own_deg])
+    hand = np.stack([np.zeros_like(length), 1.1 * np.sin(np.radians(length) / 2)], -1)  # an arm of 1.1 torso lengths
+    return Signal(-length, -own, None, "left", 1.0, (hand,), (-own,))
+
+
+@pytest.mark.parametrize(
+    ("own_deg", "exercise", "number"),
+    [
+        ((24.0, 9.0, 9.0), "bench_press", 3),  # the elbow points at the camera: the arm's length shows the bend
+        ((24.0, 9.0, 2.0), "bench_press", 2),  # the last one is in the length alone: the wrist was mistaken
+        ((80.0, 40.0, 9.0), "bench_press", 2),
+        ((24.0, 9.0, 9.0), "push_up", 0),  # a straight arm that swings looks so, too
+    ],
+)
+def test_arms_that_press_bend_when_they_look_shorter(own_deg: tuple[float, ...], exercise: str, number: int) -> None:
+    signal, spec = seen_pressing(own_deg), replace(COUNTING[exercise], postures=())
+    reps = count(signal.values, times(signal.values), spec)
+    assert len(reps) == 3
+    assert len(plausible(reps, signal, nowhere(len(signal.values)), spec)) == number
+
+
+def nowhere(frames: int) -> CleanTrack:
+    """A track of which nothing is known: no posture contradicts anything."""
+    empty = np.full((frames, 33, 2), np.nan, np.float32)
+    track = PoseTrack("blazepose_33", np.arange(frames) / 30, empty, np.zeros((frames, 33), np.float32), 400, 400)
+    return clean(track, 0.0)

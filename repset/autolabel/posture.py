@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from repset.autolabel.reps import SHALLOW_SHARE, Counting, Rep, Signal, repeated
+from repset.autolabel.reps import SHALLOW_SHARE, TURN_SHARE, Counting, Rep, Signal, repeated
 from repset.autolabel.smooth import CleanTrack
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
@@ -34,25 +34,41 @@ HANDS_BELOW_TORSO = 0.3  # hands this far below the shoulders do not hang from a
 
 def plausible(reps: list[Rep], signal: Signal, clean: CleanTrack, spec: Counting) -> list[Rep]:
     """The repetitions that the rest of the body does not contradict; none if the joint never really bends."""
+    best_deg = max((_bend(rep, signal) for rep in reps), default=0.0)
     keep = [
-        rep for rep in reps if _moves(rep, signal, spec) and all(CHECKS[name](clean, rep) for name in spec.postures)
+        rep
+        for rep in reps
+        if _moves(rep, signal, spec, best_deg) and all(CHECKS[name](clean, rep) for name in spec.postures)
     ]
     minimum = min(MIN_BEND_DEG, spec.min_range)
-    shown = any(_bend(rep, signal) >= minimum and _travel(rep, signal) >= END_TRAVEL_TORSO for rep in keep)
+    shown = any(
+        _shown(rep, signal, spec, best_deg) >= minimum and _travel(rep, signal) >= END_TRAVEL_TORSO for rep in keep
+    )
     return repeated(keep, spec) if spec.height or shown else []
 
 
-def _moves(rep: Rep, signal: Signal, spec: Counting) -> bool:
-    """The limb's end moves, and its joint bends at all: less than the best repetition must show."""
+def _moves(rep: Rep, signal: Signal, spec: Counting, best_deg: float) -> bool:
+    """The limb's end moves, and its joint bends at all: less than the best repetition must show.
+
+    Args:
+        best_deg: the largest `_bend` of the set.
+    """
     if spec.height:
         return True
-    return _travel(rep, signal) >= SHALLOW_TRAVEL_TORSO and _bend(rep, signal) >= spec.shallow_range
+    return _travel(rep, signal) >= SHALLOW_TRAVEL_TORSO and _shown(rep, signal, spec, best_deg) >= spec.shallow_range
 
 
 def _travel(rep: Rep, signal: Signal) -> float:
     """How far the limb's end moves from its root, in torso lengths; infinite where that is not known."""
     travels = [_way(end[rep.start : rep.end]) for end in signal.ends]
     return float(np.nanmax(travels)) if travels and not np.isnan(travels).all() else float("inf")
+
+
+def _shown(rep: Rep, signal: Signal, spec: Counting, best_deg: float) -> float:
+    """`_bend`, or by the limb's length where that tells and the joint at least follows it."""
+    bend = _bend(rep, signal)
+    follows = spec.shortens and bend >= TURN_SHARE * best_deg
+    return max(bend, _effort(signal.values, rep)) if follows else bend
 
 
 def _bend(rep: Rep, signal: Signal) -> float:

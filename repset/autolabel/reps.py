@@ -57,6 +57,9 @@ class Counting:
         height: count the height of this joint over another, in torso lengths, instead of the reach angle.
         max_period_s: a repetition never takes longer.
         min_reps: fewer are something else.
+        shortens: a limb that looks shorter has bent, even if the image shows no angle, since the joint points at the
+            camera. Elsewhere the limb may have swung towards the camera; arms that press a weight up from the chest do
+            not.
     """
 
     combine: Combine
@@ -67,6 +70,7 @@ class Counting:
     height: tuple[str, str] | None = None
     max_period_s: float = float("inf")
     min_reps: int = 1
+    shortens: bool = False
 
     @property
     def shallow_range(self) -> float:
@@ -76,11 +80,11 @@ class Counting:
 
 COUNTING: dict[str, Counting] = {
     "squat": Counting("both", 25, 0.3, False, ("feet_planted", "hips_sink")),
-    "lunge": Counting("mean", 25, 0.3, False, ("hips_sink",)),
+    "lunge": Counting("mean", 25, 0.6, False, ("hips_sink",)),
     "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold")),
     "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
     "sit_up": Counting("mean", 20, 0.3, True, ("lying",)),
-    "bench_press": Counting("mean", 25, 0.3, False, ("lying",)),
+    "bench_press": Counting("mean", 25, 0.3, False, ("lying",), shortens=True),
     "bicep_curl": Counting("active", 30, 0.3, True, ("feet_planted",)),
     "tricep_extension": Counting("active", 25, 0.3, False, ("feet_planted",)),
     "dumbbell_row": Counting("active", 25, 0.3, True, ("feet_planted",)),
