@@ -32,6 +32,12 @@ OUTSIDE = 0.05
 """A joint this part of the picture beyond its border is a guess of the pose model, not a sighting: it counts as absent.
 Our own choice; a limb that is cut off is guessed straight, and would otherwise look like one at rest."""
 
+GUESSED_BELOW = {"blazepose_33": 0.15}
+"""Visibility under which a joint counts as absent, for skeletons whose visibility is the pose model's own doubt (a
+person's `occluded` is none). MediaPipe guesses the far arm of someone seen from the side, often hanging down while the
+near one works. Chosen on drawn clips, where joints below it are wrong several times as often as others
+(`tools/trust.py drawn` prints it)."""
+
 _SHOULDERS, _HIPS, _KNEES, _ANKLES = (
     [JOINTS.index(f"{side}_{part}") for side in ("left", "right")] for part in ("shoulder", "hip", "knee", "ankle")
 )
@@ -83,9 +89,9 @@ def common_joints(xy_px: Floats, visibility: Floats, skeleton: str) -> tuple[Flo
         xy_px: (T, K, 2) pixels in the order of `skeleton`; NaN: absent.
         visibility: (T, K) 0..1; NaN with the position.
     Returns:
-        positions (T, J, 2) in pixels, NaN where absent or the skeleton has no such joint (a head that is missing
-        falls back to the nose), and how well each is seen (T, J): 0 absent, else 0.5 + visibility / 2, since a
-        joint that was placed though hidden still says something.
+        positions (T, J, 2) in pixels, NaN where absent, merely guessed (GUESSED_BELOW) or where the skeleton has no
+        such joint (a head that is missing falls back to the nose), and how well each is seen (T, J): 0 absent, else
+        0.5 + visibility / 2, since a joint that was placed though hidden still says something.
     """
     both = np.concatenate([xy_px, visibility[..., None]], axis=-1).astype(np.float32)
     out = convert(both, skeleton, PENN_13.name)
@@ -93,7 +99,7 @@ def common_joints(xy_px: Floats, visibility: Floats, skeleton: str) -> tuple[Flo
         lacks = np.isnan(out[:, 0, 0])
         out[lacks, 0] = both[lacks, SKELETONS[skeleton].index("nose")]
     xy = np.array(out[..., :2])
-    known = np.isfinite(xy).all(axis=-1)
+    known = np.isfinite(xy).all(axis=-1) & ~(out[..., 2] < GUESSED_BELOW.get(skeleton, 0.0))
     xy[~known] = np.nan
     seen = np.where(known, 0.5 + 0.5 * np.clip(np.nan_to_num(out[..., 2]), 0, 1), 0)
     return xy, seen.astype(np.float32)

@@ -129,6 +129,18 @@ def test_a_placed_but_invisible_joint_is_seen_by_half() -> None:
     assert pf.common_joints(source.xy_px, source.visibility, "penn_13")[1][0, 2:5].tolist() == [1, 0.5, 1]
 
 
+def test_a_joint_that_the_pose_model_only_guesses_is_absent() -> None:
+    """MediaPipe's visibility is its own doubt; a person's `occluded` (0 in Penn Action) is none."""
+    source = track("blazepose_33")
+    wrist = BLAZEPOSE_33.index("left_wrist")
+    source.visibility[0, wrist], source.visibility[1, wrist] = 0.14, 0.16
+    xy, seen = pf.common_joints(source.xy_px, source.visibility, "blazepose_33")
+    common = pf.JOINTS.index("left_wrist")
+    assert np.isnan(xy[0, common]).all()
+    np.testing.assert_allclose(xy[1, common], source.xy_px[1, wrist])
+    np.testing.assert_allclose(seen[:3, common], [0, 0.58, 1])
+
+
 def test_windows_follow_true_time_not_frame_numbers() -> None:
     dense, sparse = track(frames=90, fps=30.0), track(frames=90, fps=30.0)
     keep = np.arange(0, 90, 3)

@@ -10,6 +10,7 @@ run estimates poses (about twenty minutes on one core), later ones take a minute
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -92,15 +93,22 @@ def _print_tally(title: str, tally: Tally) -> None:
     print(f"\nHeld in {share:.1%} of {len(every)}.")
 
 
-def drawn(clips: int, planted: int, anywhere: int, jobs: int, plot: Path | None) -> None:
-    """Counts and angle errors on drawn clips; form beyond the margin of error."""
-    chosen = run([Plan(name, k, False) for name in EXERCISES for k in range(clips)], jobs)
+def drawn(options: argparse.Namespace) -> None:
+    """Counts and angle errors on drawn clips; form beyond the margin of error; joints by their visibility."""
+    chosen = _run(EXERCISES, options, options.clips)
     errors = _print_drawn("at the chosen views", chosen)
-    around = run([Plan(name, k, True) for name in EXERCISES for k in range(anywhere)], jobs)
+    around = _run(EXERCISES, options, options.anywhere, anywhere=True)
     _print_drawn("with the camera anywhere around", around)
     judged = [name for name in EXERCISES if limit_deg(name) is not None]
-    form = run([Plan(name, k, False, True) for name in judged for k in range(planted)], jobs)
-    _print_form(form, errors, around, plot)
+    _print_form(_run(judged, options, options.planted, planted=True), errors, around, options.plot)
+    _print_visibility([*chosen, *around])
+
+
+def _run(
+    names: Sequence[str], options: argparse.Namespace, clips: int, anywhere: bool = False, planted: bool = False
+) -> list[Measured]:
+    numbers = range(options.first, options.first + clips)
+    return run([Plan(name, k, anywhere, planted) for name in names for k in numbers], options.jobs)
 
 
 def _print_drawn(title: str, results: list[Measured]) -> dict[str, float]:
@@ -164,6 +172,20 @@ def _print_form(form: list[Measured], errors: dict[str, float], around: list[Mea
         _plot(rows, plot)
 
 
+def _print_visibility(results: list[Measured]) -> None:
+    """What a joint's visibility says about its place (`repset.pose_features.GUESSED_BELOW`)."""
+    if not results:
+        return
+    seen, far = np.concatenate([one.joints for one in results]).T
+    print("\n**How far a joint lies from the truth, by its visibility**\n")
+    print("| visibility | joints | median distance, in trunks | farther than a fifth |\n|---|--:|--:|--:|")
+    for low, high in pairwise((0, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9, 1.01)):
+        inside = far[(seen >= low) & (seen < high)]
+        if len(inside):
+            apart = f"{np.median(inside):.2f} | {(inside > 0.2).mean():.1%}"
+            print(f"| {low:.2f}–{min(high, 1):.2f} | {len(inside)} | {apart} |")
+
+
 def _plot(rows: list[tuple[str, float, str]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
@@ -195,6 +217,7 @@ def main() -> None:
     made.add_argument("--clips", type=int, default=3, help="of each exercise at its views")
     made.add_argument("--anywhere", type=int, default=2, help="of each exercise with the camera anywhere")
     made.add_argument("--planted", type=int, default=4, help="of each exercise that has a limit at the turn")
+    made.add_argument("--first", type=int, default=0, help="number of the first clip: others are other clips")
     made.add_argument("--jobs", type=int, default=2)
     made.add_argument("--plot", type=Path)
     options = parser.parse_args()
@@ -202,7 +225,7 @@ def main() -> None:
         negatives(options.folder)
         relate(options.folder, not options.no_pictures)
     else:
-        drawn(options.clips, options.planted, options.anywhere, options.jobs, options.plot)
+        drawn(options)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from repset import angles, exercises
 from repset.autolabel.label import label_track
 from repset.autolabel.ruleset import Rule, load_rules
 from repset.autolabel.view import FRONT_BELOW_DEG, SIDE_FROM_DEG
-from repset.landmarks import BLAZEPOSE_33
+from repset.landmarks import BLAZEPOSE_33, PENN_13
 from repset.sample import props
 from repset.sample.athlete import athlete
 from repset.sample.catalogue import MOTIONS, Motion
@@ -152,7 +152,8 @@ def _render(
 class Measured:
     """One clip's result. errors: (F,) |degrees| of the counted angle on the better-seen side; scored: share of frames
     in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition; scorable:
-    the camera stands where that rule has a limit."""
+    the camera stands where that rule has a limit; joints: (N, 2) visibility of every common joint in every frame, and
+    how far it lies from the truth, in lengths of the trunk."""
 
     plan: Plan
     azimuth_deg: float
@@ -163,6 +164,7 @@ class Measured:
     scored: float
     verdicts: tuple[tuple[float, str], ...]
     scorable: bool
+    joints: Doubles
 
 
 def measure(plan: Plan) -> Measured:
@@ -200,8 +202,20 @@ def measure(plan: Plan) -> Measured:
     every = np.concatenate(errors) if errors else np.empty(0)
     return Measured(
         plan, drawn.azimuth_deg, labels.view, len(drawn.turns), len(found), every, float(known.mean()),
-        tuple(pairs), holds_from(plan.exercise, drawn.azimuth_deg),
+        tuple(pairs), holds_from(plan.exercise, drawn.azimuth_deg), _distances(drawn),
     )  # fmt: skip
+
+
+def _distances(drawn: Drawn) -> Doubles:
+    """(N, 2) visibility and distance of the joints that the exercise networks see."""
+    true, found = (drawn.xy_px.astype(np.float64), drawn.track.xy_px.astype(np.float64))
+    ends = [np.mean([true[:, BLAZEPOSE_33.index(f"{side}_{part}")] for side in ("left", "right")], 0)
+            for part in ("shoulder", "hip")]  # fmt: skip
+    trunk_px = float(np.median(np.linalg.norm(ends[0] - ends[1], axis=-1)))
+    shared = [BLAZEPOSE_33.index(name) for name in PENN_13.joints if name in BLAZEPOSE_33.joints]
+    far = np.linalg.norm(true - found, axis=-1)[:, shared] / trunk_px
+    pairs = np.stack([drawn.track.visibility[:, shared].astype(np.float64), far], -1).reshape(-1, 2)
+    return np.asarray(pairs[np.isfinite(pairs).all(-1)])
 
 
 def run(plans: list[Plan], jobs: int) -> list[Measured]:
