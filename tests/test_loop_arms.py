@@ -29,7 +29,7 @@ def rows_of(count: int) -> list[dict[str, Any]]:
 
 
 def test_neighbours_are_one_group_on_one_side(arms: ModuleType) -> None:
-    rows = arms.regrouped(rows_of(400))
+    rows = arms.regrouped(rows_of(400), 4)
     assert [row["group"] for row in rows[:9]] == ["0000"] * 4 + ["0001"] * 4 + ["0002"]
     folds = {row["group"]: row["fold"] for row in rows}
     assert all(row["fold"] == folds[row["group"]] for row in rows)

@@ -1,25 +1,27 @@
-"""What the loop is worth, on real poses: exercise recognition of Penn Action from a quarter of its labels, four arms.
+"""What the loop is worth for exercise recognition: a quarter of the labels of a source, four arms.
 
-    python tools/loop_arms.py arms/ --seeds 0 1 2 3 4
+    python tools/loop_arms.py arms/ --seeds 0 1 2 3 4                              real poses: Penn Action
+    python tools/loop_arms.py arms_drawn/ --source motion_actions --block 1        rendered: 27 actions
 
-Clips with neighbouring sequence numbers (blocks of 4) are one group, since they may come from one recording. 40 % of
-the groups train, 30 % calibrate acceptance, 30 % test. A quarter of the training groups keeps its gold, the others
-lose it. Trained on that quarter alone (bootstrap), with the proposals that acceptance lets through (accepted), with
-all proposals (unfiltered), and with the truth of the others (oracle): the same network and number of steps. Proposals,
-acceptance and its 5 % at 95 % are the pipeline's own (`repset preannotate`, `repset accept`).
+Clips with neighbouring numbers (blocks of 4 in Penn Action) are one group, since they may come from one recording.
+40 % of the groups train, 30 % calibrate acceptance, 30 % test. A quarter of the training groups keeps its gold, the
+others lose it. Trained on that quarter alone (bootstrap), with the proposals that acceptance lets through (accepted),
+with all proposals (unfiltered), and with the truth of the others (oracle): the same network and number of steps.
+Proposals, acceptance and its 5 % at 95 % are the pipeline's own (`repset preannotate`, `repset accept`).
 
-Takes the parameters of pipelines/real.yaml (group `train`) and the table that `repset seed exercise penn_action` wrote.
+Takes the parameters of pipelines/real.yaml (group `train`) and the table that `repset seed exercise SOURCE` wrote.
 A training takes a minute or two on one core. None is done twice: a run that was stopped goes on. scores.json holds the
 arms, how each compares with bootstrap (the same test groups drawn for both, 2,000 times) and how acceptance went.
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from penn_score import SOURCE, answers
+from penn_score import answers
 from recipe_bench import ARMS, digest, quarter, sorted_out
 from train_release import without_deepfit
 
@@ -28,9 +30,6 @@ from repset.learn import exercise_data as data
 from repset.params import Params, TrainParams, load_yaml, parse
 from repset.project import Project, find_project
 from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, write_json, write_table
-
-BLOCK = 4
-"""Clips in a row that are one group."""
 
 FOLDS = (("train", 0.4), ("calibration", 0.7), ("test", 1.0))
 DRAWS = 2000
@@ -44,13 +43,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--source", default="penn_action")
+    parser.add_argument("--block", type=int, default=4, help="numbers in a row that are one group")
     parser.add_argument("--steps", type=int, default=1000, help="of every training")
     options = parser.parse_args()
     project = find_project()
     recipe = project.pipelines / "real.yaml"
     params = parse(Params, load_yaml(recipe), recipe)
-    table = project.seed(exercise.TASK, SOURCE) / "table.parquet"
-    rows = regrouped(read_rows(table, "curated"))
+    table = project.seed(exercise.TASK, options.source) / "table.parquet"
+    rows = regrouped(read_rows(table, "curated"), options.block)
     own = params.train.exercise.model_copy(update={"split": "ours", "epochs": 10_000, "max_steps": options.steps})
     train = without_deepfit(params.train.model_copy(update={"exercise": own}))
     runs: dict[str, list[ByGroup]] = {arm: [] for arm in ARMS}
@@ -60,13 +61,14 @@ def main() -> None:
         gold, rest = quarter(rows, seed)
         seeded = train.model_copy(update={"seed": seed})
         runs["bootstrap"].append(trained(project, gold, seeded, folder / "bootstrap"))
-        found = exercise.propose(project, folder / "bootstrap", exercise.TASK, SOURCE, "cpu")
+        found = exercise.propose(project, folder / "bootstrap", exercise.TASK, options.source, "cpu")
         proposed, accepted, facts = sorted_out(exercise.TASK, found, rows, rest, params.accept)
         taken.append({"seed": seed, **facts})
         print(f"seed {seed}: {facts}", flush=True)
         for arm, more in (("accepted", accepted), ("unfiltered", proposed), ("oracle", rest)):
             runs[arm].append(trained(project, gold + more, seeded, folder / arm))
-    result = {"source": SOURCE, "seeds": options.seeds, "steps": options.steps, **summary(runs), "acceptance": taken}
+    asked = {"source": options.source, "seeds": options.seeds, "steps": options.steps}
+    result = {**asked, **summary(runs), "acceptance": taken}
     write_json(options.out / "scores.json", result)
     for arm, scores in result["arms"].items():
         print(f"{arm:>10}: {scores['accuracy']:.4f}, by seed {scores['by_seed']}")
@@ -74,25 +76,26 @@ def main() -> None:
         print(f"{name}: {gain['mean']:+.4f}, interval {gain['interval_95']}")
 
 
-def regrouped(rows: Rows) -> Rows:
+def regrouped(rows: Rows, block: int) -> Rows:
     """The table with neighbouring numbers as groups, dealt to the folds by the hash of the group's name."""
     out = []
     for row in rows:
-        group = f"{int(row['sample_id'].split('/')[1]) // BLOCK:04d}"
+        group = f"{int(re.sub('[^0-9]', '', row['sample_id'].split('/')[1])) // block:04d}"
         dealt = int(sha256_bytes(f"fold {group}".encode())[:8], 16) / 2**32
         out.append(row | {"group": group, "fold": next(fold for fold, upto in FOLDS if dealt < upto)})
     return out
 
 
 def trained(project: Project, rows: Rows, params: TrainParams, folder: Path) -> ByGroup:
-    """Train on some rows and name the clips of the fold test, unless just that was done."""
+    """Train on some rows of one source and name the clips of the fold test, unless just that was done."""
+    source = str(rows[0]["source"])
     key = sha256_bytes((digest(rows) + params.model_dump_json()).encode())
     done = folder / "scores.json"
     if not done.is_file() or read_json(done)["key"] != key:
         with atomic_folder(folder) as temporary:
             table = write_table(temporary / "table.parquet", "curated", rows)
-            exercise.fit(project, {SOURCE: table}, params, temporary, "cpu")
-            clips, _ = data.load_clips(project, {SOURCE: table}, ("test",), "ours", gold_only=True)
+            exercise.fit(project, {source: table}, params, temporary, "cpu")
+            clips, _ = data.load_clips(project, {source: table}, ("test",), "ours", gold_only=True)
             groups = {row["sample_id"]: row["group"] for row in rows}
             by_group: ByGroup = {}
             for clip, name in zip(clips, answers(temporary, clips)[0], strict=True):
