@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from repset.angles import BY_NAME
 from repset.draw import (
     ClipLabels,
     contact_sheet,
@@ -21,6 +22,7 @@ from repset.draw import (
     measurement,
     overlay_frames,
 )
+from repset.draw.body import draw_signal
 from repset.draw.canvas import fit_text, put_text, text_size, wrap_text
 from repset.landmarks import COCO_17, PENN_13
 from repset.schema import PoseTrack
@@ -141,6 +143,19 @@ def test_a_track_without_any_joint_gives_frames_without_a_skeleton() -> None:
                       np.full((3, 13), np.nan, np.float32), 320, 240)  # fmt: skip
     frames = list(overlay_frames([blank()] * 3, empty, [], [], ""))
     assert [changed(blank(), frame)[:200].any() for frame in frames] == [False] * 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_lean_of_the_trunk_is_drawn_though_a_joint_is_hidden_and_nothing_where_none_is_seen() -> None:
+    rows = [BY_NAME["trunk_lean"]]
+    xy, seen = standing(), np.ones(13, np.float32)
+    xy[[PENN_13.index(f"{side}_shoulder") for side in ("left", "right")], 0] += 40  # leans to the image's right
+    xy[PENN_13.index("left_wrist")] = np.nan
+    some, none = blank(), blank()
+    draw_signal(some, rows, xy, seen, "penn_13", 0.5, 160.0)
+    draw_signal(none, rows, np.full((13, 2), np.nan, np.float32), seen, "penn_13", 0.5, 160.0)
+    assert changed(blank(), some)[100:125, 155:175].any()  # above the pelvis at (160, 130), between up and the trunk
+    assert (none == GREY).all()
 
 
 def test_an_angle_is_drawn_beside_its_joint() -> None:

@@ -169,7 +169,9 @@ def draw_signal(
 
 def _joint(name: str, row: angles.Angle, xy_px: Floats, skeleton: str) -> Floats:
     if name == "vertical":
-        return _joint(row.b, row, xy_px, skeleton) - np.array([0, np.nanmax(np.ptp(xy_px, 0))], np.float32)
+        known = xy_px[np.isfinite(xy_px).all(-1)]
+        up = float(np.ptp(known, axis=0).max()) if len(known) else math.nan
+        return _joint(row.b, row, xy_px, skeleton) - np.array([0, up], np.float32)
     joints = SKELETONS[skeleton].joints
     parts = (name,) if name in joints else DERIVED.get(name, ())
     if not parts or any(part not in joints for part in parts):
