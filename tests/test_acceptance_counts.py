@@ -134,6 +134,19 @@ def test_a_persons_count_goes_before_the_datasets(project: Project) -> None:
     assert (slot.dataset["value"], slot.row["value"], slot.row["tier"]) == ("5", "2", "gold_corrected")
 
 
+def test_repetitions_that_the_dataset_marks_are_its_count(project: Project) -> None:
+    """Of two sets in one clip: 2 s and 4 s of automatic repetitions, of which the dataset has two and one."""
+    name = f"{GYM}/a"
+    write(project, {name: ("calibration", 3, None)})
+    halves = [full("sets", sample_id=name, set=n, start=a, end=b, exercise="squat", origin="model")
+              for n, (a, b) in enumerate(((0, 40), (40, 60)))]  # fmt: skip
+    write_table(project.labels(GYM) / "sets.parquet", "sets", halves)
+    given = [{**rep(name, n, a, b), "origin": "dataset"} for n, (a, b) in enumerate(((0, 18), (20, 38), (41, 59)))]
+    write_table(project.index(GYM) / "reps.parquet", "reps", given)
+    slots = count_slots(project, GYM, counted_sets(project, GYM))[name]
+    assert [(slot.interval, slot.row and slot.row["value"]) for slot in slots] == [((0.0, 4.0), "2"), ((4.0, 6.0), "1")]
+
+
 def test_an_audit_of_counts_is_answered_in_label_studio(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{GYM}/{n:02d}" for n in range(62)]
     write(project, {name: ("train", 2, None) for name in names})

@@ -1,8 +1,8 @@
 """Counts of sets for the stage `accept`: how many repetitions the labeller finds in a set, and how many there are.
 
 A count is of one set. It is proposed from datasets/<source>/labels. The truth is the dataset's own count of a set that
-overlaps it, and before that what people made of the set's repetitions in Label Studio, where a missed one can be drawn
-and a false one deleted.
+overlaps it, or the repetitions that the dataset marks in it; and before that what people made of the set's repetitions
+in Label Studio, where a missed one can be drawn and a false one deleted.
 """
 
 from collections import defaultdict
@@ -82,9 +82,13 @@ def count_slots(project: Project, source: str, proposals: Sequence[Row]) -> dict
             target = _target(samples[one["sample_id"]], one)
             row = label_row(one["sample_id"], COUNT, target, "gold", one["origin"], value=one["reps"])
             slots[one["sample_id"]].append(_slot(row))
+    given = {name: middles for name, middles in _given_reps(project, source).items() if name not in slots}
     judged = _judged_reps(project, source)
     for proposed in proposals:
         name, target = proposed["sample_id"], as_dict(proposed["target"])
+        if name in given:
+            inside = sum(_inside(middle_s, interval_of(target)) for middle_s in given[name])
+            slots[name].append(_slot(label_row(name, COUNT, target, "gold", "dataset", value=inside)))
         found = _within(judged.get(name, ()), interval_of(target))
         if not found or not all(any(d.tool == _COMPLETE for d in slot.decisions) for slot in found):
             continue
@@ -132,6 +136,15 @@ def _slot(row: Row) -> Slot:
     return slot
 
 
+def _given_reps(project: Project, source: str) -> dict[str, list[float]]:
+    """Sample → the middle, in seconds, of each repetition that the dataset itself marks."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in read_rows(project.index(source) / "reps.parquet", "reps"):
+        if row["origin"] == "dataset" and row["start_s"] is not None:
+            found[row["sample_id"]].append((row["start_s"] + row["end_s"]) / 2)
+    return found
+
+
 def _judged_reps(project: Project, source: str) -> Mapping[str, Sequence[Slot]]:
     """Sample → its repetitions with what people said of them; samples without a word of Label Studio are left out."""
     decisions = [d for d in Ledger(project.reviews).read() if d.task == "form"]
@@ -148,13 +161,13 @@ def _judged_reps(project: Project, source: str) -> Mapping[str, Sequence[Slot]]:
 
 
 def _within(slots: Iterable[Slot], stretch: Interval | None) -> list[Slot]:
-    """The repetitions whose middle lies in a stretch (None: the whole clip)."""
-    return [
-        slot
-        for slot in slots
-        if slot.interval is not None
-        and (stretch is None or stretch[0] <= (slot.interval[0] + slot.interval[1]) / 2 < stretch[1])
-    ]
+    """The repetitions whose middle lies in a stretch."""
+    return [slot for slot in slots if slot.interval is not None and _inside(sum(slot.interval) / 2, stretch)]
+
+
+def _inside(at_s: float, stretch: Interval | None) -> bool:
+    """Whether a moment lies in a stretch (None: the whole clip)."""
+    return stretch is None or stretch[0] <= at_s < stretch[1]
 
 
 def _in_time(decisions: Iterable[Decision]) -> list[Decision]:
