@@ -175,8 +175,9 @@ def write_acceptance(project: Project) -> None:
     write_json(project.accepted("muscle_mask", "sample_roboflow") / "report.json", masks)
     audit = {**promise, "items": 7, "candidates": 7, "pools": [], "audit": {"wanted": 60, "drawn": 7, "judged": 3}}
     write_json(project.accepted("exercise", "sample_penn_action") / "report.json", audit)
-    few = {**pool, "groups_missing": 58, "threshold": None, "bound": None, "accepted": 0}
-    labelled = {**promise, "items": 6, "candidates": 0, "pools": [{**few, "candidates": 0}]}
+    few = {**pool, "groups": 1, "groups_missing": 58, "threshold": None, "bound": None, "accepted": 0}
+    nothing = {**pool, "groups": 60, "candidates": 0, "accepted": 0}
+    labelled = {**promise, "items": 6, "candidates": 0, "pools": [nothing]}
     write_json(project.accepted("exercise", "sample_mmfit") / "report.json", labelled)
     for name in ("sample_roboflow", "sample_penn_action"):
         empty = {**promise, "items": 0, "candidates": 0, "pools": []}
@@ -284,13 +285,15 @@ def test_what_was_taken_over_stands_with_its_bound_and_the_error_found(full: Pro
     (table,) = section.blocks
     assert table.note == "Promised: at most 5% wrong, at 95% confidence."
     assert table.rows == [
-        ["muscle mask: sample_roboflow (biceps)", "10 of 40", "0.250", "0.910", "0.041", "1 of 20", ""],
-        ["muscle mask: sample_roboflow (calf)", "0 of 40", "0.000", "–", "–", "–",
+        ["muscle mask: sample_roboflow (biceps)", "110", "0.910", "0.041", "1 of 20", "10 of 40", "0.250", ""],
+        ["muscle mask: sample_roboflow (calf)", "110", "–", "–", "–", "0 of 40", "0.000",
          "no score keeps the error low enough"],
-        ["exercise: sample_penn_action", "0 of 7", "–", "–", "–", "–", "no truth yet: 3 of 60 of the audit are judged"],
-        ["exercise: sample_mmfit", "0 of 0", "–", "–", "–", "1 of 20", "every sample to train on has a label already"],
-        ["count: sample_mmfit", "0 of 40", "0.000", "–", "–", "1 of 20",
-         "58 of 59 groups with known truth are missing"],
+        ["exercise: sample_penn_action", "0", "–", "–", "–", "0 of 7", "–",
+         "no truth yet: 3 of 60 of the audit are judged"],
+        ["exercise: sample_mmfit", "60", "0.910", "0.041", "1 of 20", "0 of 0", "–",
+         "every sample to train on has a label already"],
+        ["count: sample_mmfit", "1", "–", "–", "1 of 20", "0 of 40", "0.000",
+         "58 of 59 groups of known truth are missing"],
     ]  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from repset.report.blocks import Section, Table, missing, number, words
 from repset.report.facts import Source, optional_json
 
 COUNT = "count"
-HEAD = ("labels", "taken of the unlabelled", "share", "least score", "upper bound of the error",
-        "wrong on held-out gold", "why no more")  # fmt: skip
+HEAD = ("labels", "groups of known truth", "least score", "upper bound of the error", "wrong on held-out gold",
+        "taken of the unlabelled", "share", "why no more")  # fmt: skip
 
 
 def acceptance(project: Project, profile: Profile, sources: Sequence[Source]) -> Section:
@@ -48,25 +48,25 @@ def _asked(profile: Profile, sources: Sequence[Source]) -> Iterator[tuple[str, s
 
 def _row(label: str, report: Mapping[str, Any], pool: Mapping[str, Any]) -> list[str]:
     candidates, taken, held_out = pool.get("candidates"), pool.get("accepted"), pool.get("held_out") or {"items": 0}
-    several = len(report["pools"]) > 1
+    several, found = len(report["pools"]) > 1, pool.get("threshold") is not None
     return [
         f"{label} ({', '.join(pool['classes'])})" if several else label,
+        number(pool.get("groups", 0)),
+        number(pool.get("threshold")),
+        number(pool["bound"] if found else None),
+        f"{held_out['wrong']} of {held_out['items']}" if held_out["items"] else "–",
         f"{number(taken)} of {number(candidates)}" if pool else f"0 of {number(report['candidates'])}",
         number(taken / candidates) if candidates else "–",
-        number(pool.get("threshold")),
-        number(pool.get("bound")),
-        f"{held_out['wrong']} of {held_out['items']}" if held_out["items"] else "–",
         _reason(report, pool),
     ]
 
 
 def _reason(report: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
     """Why a pool takes no more, in words; '' where it takes what it can."""
-    if not report["candidates"]:
-        return "every sample to train on has a label already"
-    if not pool:
-        audit = report["audit"] or {"judged": 0, "wanted": 0}
+    if not pool and (audit := report["audit"]):
         return f"no truth yet: {audit['judged']} of {audit['wanted']} of the audit are judged"
-    if pool["groups_missing"]:
-        return f"{pool['groups_missing']} of {pool['groups_needed']} groups with known truth are missing"
-    return "no score keeps the error low enough" if pool["threshold"] is None else ""
+    if pool and pool["groups_missing"]:
+        return f"{pool['groups_missing']} of {pool['groups_needed']} groups of known truth are missing"
+    if pool and pool["threshold"] is None:
+        return "no score keeps the error low enough"
+    return "" if report["candidates"] else "every sample to train on has a label already"
