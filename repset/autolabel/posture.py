@@ -65,7 +65,11 @@ def _travel(rep: Rep, signal: Signal) -> float:
 
 
 def _shown(rep: Rep, signal: Signal, spec: Counting, best_deg: float) -> float:
-    """`_bend`, or by the limb's length where that tells and the joint at least follows it."""
+    """`_bend`, or by the limb's length where that tells and the joint at least follows it.
+
+    Arms that press a weight up from the chest do not swing towards the camera, but their elbows often point at it, and
+    then the image shows no angle.
+    """
     bend = _bend(rep, signal)
     follows = spec.shortens and bend >= TURN_SHARE * best_deg
     return max(bend, _effort(signal.values, rep)) if follows else bend

@@ -57,9 +57,7 @@ class Counting:
         height: count the height of this joint over another, in torso lengths, instead of the reach angle.
         max_period_s: a repetition never takes longer.
         min_reps: fewer are something else.
-        shortens: a limb that looks shorter has bent, even if the image shows no angle, since the joint points at the
-            camera. Elsewhere the limb may have swung towards the camera; arms that press a weight up from the chest do
-            not.
+        shortens: a limb that looks shorter has bent; elsewhere it may have swung towards the camera.
     """
 
     combine: Combine
