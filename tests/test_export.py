@@ -267,6 +267,35 @@ def test_poses_without_pictures_are_entered_by_name_and_said_to_be(here: Here) -
 # --- tables --------------------------------------------------------------------------------------------------------
 
 
+def test_curated_stretches_keep_their_counts(here: Here) -> None:
+    """The dataset's count of a stretch that was moved a little, an accepted one, none where nothing was counted."""
+
+    def fill(writer: IndexWriter) -> None:
+        fill_poses("penn_13", [simple()])(writer)
+        own = dict(sample_id="mine/gym/a", origin="dataset", exercise="squat", exercise_p=None)
+        writer.rows["sets"] += [own | dict(set=0, start=0, end=100, reps=7)]
+
+    here.write(fill)
+    empty = dict.fromkeys(("group", "fold", "official_split", "origin_hash", "reviewer", "original_value",
+                           "original_blob", "media_sha256", "blob"))  # fmt: skip
+    own = empty | dict(sample_id="mine/gym/a", source="mine", task="exercise", value='"squat"', tier="gold")
+    stretches = [(10, 110), (200, 300), (400, 500)]
+    targets = [json.dumps({"frames": [a, b], "interval_s": [a / 10, b / 10]}) for a, b in stretches]
+    rows = [own | dict(origin="dataset", target=target) for target in targets]
+    write_table(here.project.curated("exercise", "mine") / "table.parquet", "curated", rows)
+    target = '{"frames":[205,310],"interval_s":[20.5,31.0]}'
+    taken = dict(sample_id="mine/gym/a", task="count", target=target, value="4", blob=None, score=0.9, origin="rule",
+                 origin_hash=None, value_hash="x")  # fmt: skip
+    write_table(here.project.accepted("count", "mine") / "table.parquet", "proposals", [taken])
+    here.export("csv", labels="curated")
+    lines = (here.project.root / "out" / "labels.csv").read_text().splitlines()
+    head = lines[0].split(",")
+    told = [dict(zip(head, line.split(","), strict=True)) for line in lines[1:]]
+    assert [(row["start"], row["end"], row["reps"]) for row in told if row["start"]] == [
+        ("10", "110", "7"), ("200", "300", "4"), ("400", "500", ""),
+    ]  # fmt: skip
+
+
 def test_the_csv_comes_back_equal(here: Here) -> None:
     def fill(writer: IndexWriter) -> None:
         fill_poses("penn_13", [simple()])(writer)

@@ -127,6 +127,7 @@ def _events(
 def _curated(selection: Selection, losses: Losses) -> dict[str, dict[str, list[Row]]]:
     """Curated stretches of an exercise as sets, curated verdicts as rows of form."""
     found: dict[str, dict[str, list[Row]]] = {"sets": {}, "form": {}}
+    counts = _counts(selection)
     for task, name in (("exercise", "sets"), ("form", "form")):
         path = selection.project.curated(task, selection.source) / "table.parquet"
         if not path.is_file():
@@ -141,9 +142,34 @@ def _curated(selection: Selection, losses: Losses) -> dict[str, dict[str, list[R
             elif target.get("interval_s") is None:
                 continue  # the whole clip: its exercise stands in the sample's own row
             else:
-                one = dict(start=start, end=end, exercise=value, reps=None)
+                one = dict(
+                    start=start, end=end, exercise=value, reps=_count(counts.get(row["sample_id"], []), start, end)
+                )
             found[name].setdefault(row["sample_id"], []).append(one)
     return found
+
+
+def _counts(selection: Selection) -> dict[str, list[tuple[int, int, int]]]:
+    """Sample → (start, end, repetitions) of its counted sets: the dataset's own, and those that `accept count` took."""
+    project, source = selection.project, selection.source
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for row in read_rows(project.index(source) / "sets.parquet", "sets"):
+        if row["reps"] is not None:
+            found.setdefault(row["sample_id"], []).append((row["start"], row["end"], row["reps"]))
+    path = project.accepted("count", source) / "table.parquet"
+    for row in read_rows(path, "proposals") if path.is_file() else ():
+        start, end = json.loads(row["target"])["frames"]
+        found.setdefault(row["sample_id"], []).append((start, end, json.loads(row["value"])))
+    return found
+
+
+def _count(counts: list[tuple[int, int, int]], start: int, end: int) -> int | None:
+    """Repetitions of the counted set that overlaps frames [start, end) by an IoU of 0.5; None where none does."""
+    for first, last, reps in counts:
+        shared = min(end, last) - max(start, first)
+        if 2 * shared >= max(end, last) - min(start, first):
+            return reps
+    return None
 
 
 def _grouped(rows: list[Row]) -> dict[str, list[Row]]:
