@@ -289,11 +289,8 @@ def test_curated_stretches_keep_their_counts(here: Here) -> None:
     write_table(here.project.accepted("count", "mine") / "table.parquet", "proposals", [taken])
     here.export("csv", labels="curated")
     lines = (here.project.root / "out" / "labels.csv").read_text().splitlines()
-    head = lines[0].split(",")
-    told = [dict(zip(head, line.split(","), strict=True)) for line in lines[1:]]
-    assert [(row["start"], row["end"], row["reps"]) for row in told if row["start"]] == [
-        ("10", "110", "7"), ("200", "300", "4"), ("400", "500", ""),
-    ]  # fmt: skip
+    told = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[2:]]
+    assert [(row["start"], row["reps"]) for row in told] == [("10", "7"), ("200", "4"), ("400", "")]
 
 
 def test_the_csv_comes_back_equal(here: Here) -> None:
