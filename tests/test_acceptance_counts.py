@@ -156,11 +156,18 @@ def test_an_audit_of_counts_is_answered_in_label_studio(project: Project, monkey
     said = CliRunner().invoke(cli, ["accept", "count", GYM])
     assert said.exit_code == 0, said.output
     assert f"Go through their repetitions: repset labelstudio push {GYM}" in said.output
-    for one in report["audit"]["open"]:
+    asked = [one.split(" ")[0] for one in report["audit"]["open"]]
+    for name in asked:
         for n in range(2):
-            say(project, one.split(" ")[0], n * PERIOD, (n + 1) * PERIOD, "accept")
+            say(project, name, n * PERIOD, (n + 1) * PERIOD, "accept")
     report = accept(project, "count", GYM, PARAMS).report
     assert (report["audit"]["judged"], report["audit"]["open"], report["accepted"]) == (60, [], 62)
+    outside = next(name for name in names if name not in asked)
+    for n in range(2):  # somebody looks at one more, and deletes a repetition
+        say(project, outside, n * PERIOD, (n + 1) * PERIOD, "reject" if n else "accept")
+    built = accept(project, "count", GYM, PARAMS)
+    assert built.report["refused"] == {"people found it wrong": 1}
+    assert outside not in {row["sample_id"] for row in read_rows(built.path, "proposals")}
 
 
 def test_a_source_without_automatic_labels_is_told_what_to_do(project: Project) -> None:

@@ -156,6 +156,13 @@ def test_two_turns_closer_than_a_body_can_move_are_one() -> None:
     assert len(counted(bends(3, period_s=0.45, rest_s=0.1), spec=COUNTING["push_up"])) == 3
 
 
+def test_a_lunge_whose_legs_are_mistaken_at_the_bottom_turns_once() -> None:
+    """After a clean one, two lowest points 0.4 s apart with 30° between: two more squats, but one more lunge."""
+    down, dip = bends(1)[:46], np.linspace(80, 110, 7)
+    angle = np.concatenate([bends(1), down, dip[1:], dip[::-1][1:], down[::-1][1:]])
+    assert [len(counted(angle, spec=COUNTING[name])) for name in ("squat", "lunge")] == [3, 2]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 8), st.floats(0.8, 5), st.floats(45, 120), st.floats(0, 3), st.integers(0, 9))
 def test_noise_does_not_change_the_count(number: int, period_s: float, low: float, noise: float, seed: int) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from repset.curate.acceptance import accept
-from repset.curate.acceptance_counts import COUNT
+from repset.curate.acceptance_items import COUNT
 from repset.params import load_params
 from repset.project import TASKS, find_project
 

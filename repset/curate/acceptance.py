@@ -5,7 +5,7 @@ from which nothing was learned: the fold calibration with gold labels, the ledge
 few groups there are pooled. A source without gold is audited first: people judge a random draw of candidates.
 
 Taken are candidates above the threshold: fold train (a proposal must never become what a model is chosen or judged
-by), without a label of the dataset.
+by), without a label of the dataset, and not those that people have found wrong.
 """
 
 from collections import Counter, defaultdict
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from repset.curate.acceptance_bound import Choice, choose, groups_needed
-from repset.curate.acceptance_counts import COUNT, count_slots, counted_sets
-from repset.curate.acceptance_items import Item, is_wrong, items_of
+from repset.curate.acceptance_counts import count_slots, counted_sets
+from repset.curate.acceptance_items import COUNT, Item, is_wrong, items_of
 from repset.curate.build import Built
 from repset.curate.gather import gather
 from repset.curate.ledger import Ledger
@@ -72,7 +72,10 @@ def accept(project: Project, task: str, source: str, params: AcceptParams) -> Bu
     pools = _pools(known.items, params)
     taken, refused = [], Counter[str]()
     for item in items:
-        if (reason := _refusal(item, labelled, pools)) is None:
+        reason = _refusal(item, labelled, pools)
+        if reason is None and _found_wrong(task, item, truth.get(item.sample_id, [])):
+            reason = "people found it wrong"
+        if reason is None:
             taken.append(item)
         else:
             refused[reason] += 1
@@ -172,6 +175,10 @@ def _is_judged(item: Item, slots: Sequence[Slot]) -> bool:
     telling = [target for target in targets if target.get("class") != BACKGROUND] or targets
     found = (find(slots, key_of(item.sample_id, target), interval_of(target)) for target in telling)
     return all(slot is not None and slot.decisions for slot in found)
+
+
+def _found_wrong(task: str, item: Item, slots: Sequence[Slot]) -> bool:
+    return _is_judged(item, slots) and is_wrong(task, item, _rows(slots))
 
 
 def _pools(known: Sequence[tuple[Item, bool]], params: AcceptParams) -> list[Pool]:

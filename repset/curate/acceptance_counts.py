@@ -10,19 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
-from repset.curate.decision import Decision
+from repset.curate.acceptance_items import COUNT
 from repset.curate.gather import gather, interval_s, label_row
 from repset.curate.ledger import Ledger
 from repset.curate.merge import merge_slots
-from repset.curate.slots import PROPOSED, Row, Slot, find
+from repset.curate.slots import Row, Slot, find
 from repset.curate.targets import Interval, as_dict, interval_of, key_of
 from repset.errors import DataError
 from repset.exercises import NONE
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
-
-COUNT = "count"
-"""The task's name: accepted as the tables' tasks are, but no model learns from it and no decision is of it."""
 
 _COMPLETE = "label_studio"
 """The tool in which a person sees a whole clip and can add what is missing."""
@@ -94,9 +91,9 @@ def count_slots(project: Project, source: str, proposals: Sequence[Row]) -> dict
             continue
         here = find(slots[name], key_of(name, target), interval_of(target))
         if here is None:
-            here = _slot({**label_row(name, COUNT, target, PROPOSED, proposed["origin"]), "value": proposed["value"]})
+            here = Slot(key_of(name, target), interval_of(target))
             slots[name].append(here)
-        here.decisions = _in_time(slot.decisions[-1] for slot in found)
+        here.decisions = [slot.decisions[-1] for slot in found]
         here.row = label_row(
             name, COUNT, target, "gold_corrected", "human", value=sum(slot.row is not None for slot in found)
         )
@@ -129,11 +126,9 @@ def _target(sample: Row, one: Row) -> dict[str, object]:
 
 
 def _slot(row: Row) -> Slot:
-    """A slot of one candidate, which holds where it is the dataset's."""
+    """A slot in which the dataset's count holds."""
     target = as_dict(row["target"])
-    slot = Slot(key_of(row["sample_id"], target), interval_of(target), [row])
-    slot.row = row if row["tier"] == "gold" else None
-    return slot
+    return Slot(key_of(row["sample_id"], target), interval_of(target), [row], row=row)
 
 
 def _given_reps(project: Project, source: str) -> dict[str, list[float]]:
@@ -168,7 +163,3 @@ def _within(slots: Iterable[Slot], stretch: Interval | None) -> list[Slot]:
 def _inside(at_s: float, stretch: Interval | None) -> bool:
     """Whether a moment lies in a stretch (None: the whole clip)."""
     return stretch is None or stretch[0] <= at_s < stretch[1]
-
-
-def _in_time(decisions: Iterable[Decision]) -> list[Decision]:
-    return sorted(decisions, key=lambda decision: (decision.time, decision.id))

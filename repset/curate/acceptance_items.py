@@ -16,6 +16,9 @@ from repset.curate.slots import Row
 from repset.curate.targets import BACKGROUND, SAME_INTERVAL_IOU, as_dict, interval_iou, interval_of
 from repset.video import decode_image
 
+COUNT = "count"
+"""The task of counted sets: accepted as the tables' tasks are, but no model learns from it and no decision is of it."""
+
 LEAST_IOU = 0.7
 """A mask that overlaps the truth less is wrong."""
 
@@ -116,7 +119,7 @@ def _image(row: Row) -> str:
 
 
 def _kind(task: str, rows: Sequence[Row]) -> str:
-    if task == "count":
+    if task == COUNT:
         return str(as_dict(rows[0]["target"])["exercise"])
     if task != "muscle_mask":
         return str(json.loads(rows[0]["value"]))
@@ -128,5 +131,5 @@ _WRONG: dict[str, Callable[[Item, Sequence[Row]], bool]] = {
     "muscle_mask": _mask_is_wrong,
     "exercise": _value_is_wrong,
     "form": _value_is_wrong,
-    "count": _value_is_wrong,
+    COUNT: _value_is_wrong,
 }
