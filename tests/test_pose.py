@@ -12,7 +12,8 @@ import pytest
 from scipy.io import loadmat
 
 from repset.autolabel import pose
-from repset.autolabel.pose import estimate, estimate_image, model_bundle, model_sha256
+from repset.autolabel.pose import estimate, estimate_image, outline_image
+from repset.autolabel.pose_bundle import model_bundle, model_sha256, quick_bundle
 from repset.errors import DataError, RepsetError
 from repset.landmarks import PENN_13, convert
 from repset.sample.archives_penn import ClipTask, render_clip
@@ -96,6 +97,28 @@ def test_bundle_holds_the_wheels_networks_and_is_the_same_every_time(
         assert archive.namelist() == ["pose_detector.tflite", "pose_landmarks_detector.tflite"]
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
     assert model_sha256(str(second)) == model_sha256("full")
+
+
+@pytest.mark.pose
+def test_network_without_the_outline_finds_the_same_to_the_bit(squat: tuple[list[Image], np.ndarray]) -> None:
+    images = squat[0][:8]
+    whole, quick = str(model_bundle("full")), str(quick_bundle("full"))
+    assert Path(quick).read_bytes() != Path(whole).read_bytes()
+    wanted = estimate(enumerate(images), whole)
+    for model in (quick, "full"):
+        found = estimate(enumerate(images), model)
+        assert np.isfinite(found.xy_px).all()
+        for name in ("xy_px", "visibility", "xyz_m"):
+            assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
+    assert np.array_equal(estimate_image(images[0]).xy_px, estimate_image(images[0], whole).xy_px)
+
+
+@pytest.mark.pose
+def test_who_asks_for_the_outline_gets_the_whole_network(squat: tuple[list[Image], np.ndarray]) -> None:
+    found = outline_image(squat[0][0])
+    assert found is not None
+    assert found[1].shape == squat[0][0].shape[:2]
+    assert 0.02 < (found[1] > 0.5).mean() < 0.5
 
 
 def test_model_that_the_wheel_lacks_is_one_sentence() -> None:

@@ -4,12 +4,14 @@
     python tools/bench.py ../shared/data/videos/pushup_1.mp4 --memory
 
 The limit is cores ÷ (decoding + colour + landmark inference of a frame), the three measured on the same files by one
-process alone; `limit_busy_fps` is the same loop in as many processes as cores at once, which share caches, memory and
-clock. The job runs with an empty cache, every frame inferred, to the written tables; the poses it writes are compared
-with those of the serial run. On a machine that others use at the same time, believe the ratio of CPU seconds.
-A job's start costs each worker about a second (twice that where PYTHONDONTWRITEBYTECODE leaves every import to be
-compiled anew), and its end leaves cores idle: `--copies` makes a job of ordinary length of a few clips by mirroring,
-shifting and re-lighting them, so that no frame comes twice.
+process alone, with MediaPipe's networks as they are shipped: `shipped`. The job runs them without the person's outline
+(`repset.autolabel.pose_bundle`), so it has a limit of its own: `quick`; `busy_fps` is that loop in as many processes as
+cores at once, which share caches, memory and clock. The naive loop, too, runs what is shipped. The job runs with an
+empty cache, every frame inferred, to the written tables; the poses it writes are compared with those of the serial run.
+On a machine that others use at the same time, believe the ratio of CPU seconds. A job's start costs each worker about a
+second (twice that where PYTHONDONTWRITEBYTECODE leaves every import to be compiled anew), and its end leaves cores
+idle: `--copies` makes a job of ordinary length of a few clips by mirroring, shifting and re-lighting them, so that no
+frame comes twice.
 
 `--memory` compares the peak memory of a job on a 10-minute video with that on a 1-minute one.
 """
@@ -36,7 +38,8 @@ import numpy.typing as npt
 
 from repset.autolabel.inputs import VIDEO_SUFFIXES
 from repset.autolabel.job import label_files
-from repset.autolabel.pose import estimate, estimate_image, model_bundle
+from repset.autolabel.pose import estimate, estimate_image
+from repset.autolabel.pose_bundle import model_bundle, quick_bundle
 from repset.params import AutolabelParams
 from repset.records import read_table
 from repset.video import Image, probe_video, read_video, write_video
@@ -65,7 +68,7 @@ def now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def serial(path: Path, costs: dict[str, Cost]) -> npt.NDArray[np.float32]:
+def serial(path: Path, costs: dict[str, Cost], model: str = PARAMS.model) -> npt.NDArray[np.float32]:
     """Poses (T, 33, 2) of one file in this process, each stage timed."""
 
     def frames() -> Iterator[tuple[float, Image]]:
@@ -84,7 +87,7 @@ def serial(path: Path, costs: dict[str, Cost]) -> npt.NDArray[np.float32]:
 
     before = {name: Cost(cost.wall_s, cost.cpu_s) for name, cost in costs.items()}
     begun = now()
-    track = estimate(frames(), rgb=True)
+    track = estimate(frames(), model, rgb=True)
     costs["landmarks"].add(begun)
     for name in ("decode", "colour"):
         costs["landmarks"].wall_s -= costs[name].wall_s - before[name].wall_s
@@ -92,11 +95,15 @@ def serial(path: Path, costs: dict[str, Cost]) -> npt.NDArray[np.float32]:
     return track.xy_px
 
 
+def no_costs() -> dict[str, Cost]:
+    """Nothing spent on the three stages yet."""
+    return {name: Cost() for name in ("decode", "colour", "landmarks")}
+
+
 def busy_ms(files: list[Path]) -> float:
     """Milliseconds a frame of the serial loop, by the clock; run in several processes at once."""
-    costs = {name: Cost() for name in ("decode", "colour", "landmarks")}
-    serial(files[0], costs)  # warm: the others have started, too
-    costs = {name: Cost() for name in costs}
+    serial(files[0], no_costs())  # warm: the others have started, too
+    costs = no_costs()
     frames = sum(len(serial(path, costs)) for path in files)
     return 1e3 * sum(cost.wall_s for cost in costs.values()) / frames
 
@@ -109,10 +116,11 @@ def limit_busy(files: list[Path], jobs: int) -> float:
 
 def naive(path: Path) -> float:
     """Frames a second of a loop that reads a video and looks at every picture afresh (image mode), serially."""
-    estimate_image(next(image for _, image in read_video(path)))
+    shipped = str(model_bundle())
+    estimate_image(next(image for _, image in read_video(path)), shipped)
     begun, frames = time.perf_counter(), 0
     for (_, image), _ in zip(read_video(path), range(NAIVE_FRAMES), strict=False):
-        estimate_image(image)
+        estimate_image(image, shipped)
         frames += 1
     return frames / (time.perf_counter() - begun)
 
@@ -192,7 +200,7 @@ def empty_cache() -> Iterator[Path]:
     """A temporary folder, and a job that knows no cache and no project."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"], os.environ["REPSET_ROOT"] = folder, folder
-        model_bundle()  # built once a machine: not part of a job
+        quick_bundle()  # built once a machine: not part of a job
         yield Path(folder)
 
 
@@ -218,32 +226,39 @@ def main() -> None:
 
 
 def throughput(files: list[Path], jobs: int, folder: Path) -> dict[str, Any]:
-    """The machine's limit, what the job reaches of it, and a naive loop, on the same files."""
-    costs = {name: Cost() for name in ("decode", "colour", "landmarks")}
-    reference = {path.name: serial(path, costs) for path in files}
+    """The machine's limits, what the job reaches of them, and a naive loop, on the same files."""
+    costs = {"shipped": no_costs(), "quick": no_costs()}
+    reference = {path.name: serial(path, costs["shipped"], str(model_bundle())) for path in files}
+    for path in files:
+        serial(path, costs["quick"])
     frames = sum(len(poses) for poses in reference.values())
     wall_s, cpu_s = job(files, jobs, folder / "out")
     distances = [distance_px(folder / "out", name, poses) for name, poses in reference.items()]
-    naive_fps = naive(files[0])
-    wall_ms, cpu_ms = (1e3 / frames * sum(getattr(c, kind) for c in costs.values()) for kind in ("wall_s", "cpu_s"))
-    limit_fps, busy_fps = jobs * 1e3 / wall_ms, limit_busy(files, jobs)
+    job_fps, naive_fps, busy_fps = frames / wall_s, naive(files[0]), limit_busy(files, jobs)
+    limits = {name: limit(spent, frames, jobs) for name, spent in costs.items()}
     return {
         "files": len(files),
         "frames": frames,
-        "cpu_ms_per_frame": {name: round(1e3 * cost.cpu_s / frames, 2) for name, cost in costs.items()},
-        "serial_fps": round(1e3 / wall_ms, 1),
-        "limit_fps": round(limit_fps, 1),
-        "limit_busy_fps": round(busy_fps, 1),
-        "job_fps": round(frames / wall_s, 1),
-        "ratio_wall": round(frames / wall_s / limit_fps, 3),
-        "ratio_wall_busy": round(frames / wall_s / busy_fps, 3),
-        "ratio_cpu": round(cpu_ms * frames / 1e3 / cpu_s, 3),
+        "limits": limits,
+        "busy_fps": round(busy_fps, 1),
+        "job_fps": round(job_fps, 1),
+        "ratio_wall": {name: round(job_fps / found["limit_fps"], 3) for name, found in limits.items()},
+        "ratio_wall_busy": round(job_fps / busy_fps, 3),
+        "ratio_cpu": {
+            name: round(sum(found["cpu_ms"].values()) * frames / 1e3 / cpu_s, 3) for name, found in limits.items()
+        },
         "naive_fps": round(naive_fps, 1),
-        "times_naive": round(frames / wall_s / naive_fps, 2),
-        "limit_times_naive": round(limit_fps / naive_fps, 2),
+        "times_naive": round(job_fps / naive_fps, 2),
         "mean_distance_px": round(float(np.mean(distances)), 4),
         "worker_peak_mib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
     }
+
+
+def limit(costs: dict[str, Cost], frames: int, jobs: int) -> dict[str, Any]:
+    """Processor time of each stage of a frame, and frames a second of so many cores that do nothing else."""
+    wall_s = sum(cost.wall_s for cost in costs.values())
+    cpu_ms = {name: round(1e3 * cost.cpu_s / frames, 2) for name, cost in costs.items()}
+    return {"cpu_ms": cpu_ms, "limit_fps": round(jobs * frames / wall_s, 1)}
 
 
 if __name__ == "__main__":

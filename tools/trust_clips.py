@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from repset.autolabel.cache import pose_key, read_track, write_track
-from repset.autolabel.pose import cache_folder, estimate
+from repset.autolabel.pose import estimate
+from repset.autolabel.pose_bundle import cache_folder
 from repset.exercises import canonical
 from repset.records import sha256_bytes, sha256_file
 from repset.schema import PoseTrack

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from repset.autolabel.pose import STEP_MS, Followed, mediapipe_version, model_sha256
+from repset.autolabel.pose import STEP_MS, Followed
+from repset.autolabel.pose_bundle import mediapipe_version, model_sha256
 from repset.records import atomic_path, canonical_json, sha256_bytes
 from repset.schema import PoseTrack
 

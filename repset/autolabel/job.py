@@ -19,7 +19,7 @@ from repset.autolabel.inputs import Problem, Task, find_media, source_tasks
 from repset.autolabel.people import DEFAULT, Rule
 from repset.autolabel.pictures import FOLDERS
 from repset.autolabel.pool import Progress, run_tasks
-from repset.autolabel.pose import cache_folder, mediapipe_version, model_sha256
+from repset.autolabel.pose_bundle import cache_folder, mediapipe_version, model_sha256
 from repset.autolabel.recognise import recogniser
 from repset.autolabel.ruleset import load_rules
 from repset.autolabel.work import SUMMARY, Options, Outcome, summary_row

@@ -1,22 +1,11 @@
-"""MediaPipe's pose landmarker: images in, one person's 33 joints out. The only module that imports mediapipe.
-
-The wheel of mediapipe 0.10.21 carries the two networks (detector and "full" landmarks) but not the `.task` bundle
-that the Tasks API wants, so the bundle is made here once and kept in the user's cache folder: nothing is downloaded.
-The normalisation written into it is the networks' own (detector: -1..1, landmarks: 0..1).
-"""
+"""MediaPipe's pose landmarker: images in, one person's 33 joints out. The only module that runs mediapipe."""
 
 import importlib
-import importlib.metadata
-import importlib.util
-import os
 import sys
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from repset.autolabel.people import DEFAULT, MAX_PEOPLE, Crowd, Joints, Rule, blinkers, body, close, distinct
-from repset.errors import DataError, RepsetError
+from repset.autolabel.pose_bundle import model_bundle, quick_bundle, quiet
 from repset.landmarks import BLAZEPOSE_33
-from repset.records import atomic_path, sha256_bytes, sha256_file
 from repset.schema import PoseTrack
 from repset.video import Image
 
@@ -36,8 +24,6 @@ Confidence = npt.NDArray[np.float32]
 SKELETON = BLAZEPOSE_33.name
 JOINTS = len(BLAZEPOSE_33.joints)
 
-_DETECTOR = "modules/pose_detection/pose_detection.tflite"
-_LANDMARKS = {name: f"modules/pose_landmark/pose_landmark_{name}.tflite" for name in ("lite", "full", "heavy")}
 STEP_MS = 1000 / 30
 """Time stamp step MediaPipe is told, whatever the clip's rate. Its smoothing is tuned to 30 frames a second, and its
 legacy API stamped the frames of a file so. Seen on the published BlazePose output of a 5 frames/s clip: mean distance
@@ -45,98 +31,6 @@ legacy API stamped the frames of a file so. Seen on the published BlazePose outp
 
 LOOK_FRAMES = 10
 """How often the colours of the person followed are looked at."""
-_NORMALISATION = {"pose_detector.tflite": (127.5, 127.5), "pose_landmarks_detector.tflite": (0.0, 255.0)}  # mean, std
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/repset` (default `~/.cache/repset`): rebuildable; deleting it loses nothing."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repset"
-
-
-def mediapipe_version() -> str:
-    """Version of the installed wheel, without importing it (that takes seconds)."""
-    return importlib.metadata.version("mediapipe")
-
-
-def model_bundle(model: str = "full") -> Path:
-    """The `.task` bundle of a pose model.
-
-    Args:
-        model: lite | full | heavy from the installed wheel, or the path of an official `.task` file.
-    Raises: DataError if the file is no bundle; RepsetError if the wheel does not carry that model.
-    """
-    if model not in _LANDMARKS:
-        return _checked_bundle(Path(model))
-    spec = importlib.util.find_spec("mediapipe")
-    if spec is None or spec.origin is None:
-        raise RepsetError("mediapipe is not installed. Install it: pip install mediapipe==0.10.21")
-    wheel = Path(spec.origin).parent
-    parts = dict(zip(_NORMALISATION, (wheel / _DETECTOR, wheel / _LANDMARKS[model]), strict=True))
-    if not all(part.is_file() for part in parts.values()):
-        raise RepsetError(
-            f"pose model {model!r}: mediapipe {mediapipe_version()} carries no such network. "
-            "Use full, or name an official bundle by its path: pose_landmarker_heavy.task"
-        )
-    networks = {name: part.read_bytes() for name, part in parts.items()}
-    key = sha256_bytes("".join(sha256_bytes(data) for data in networks.values()).encode())[:16]
-    bundle = cache_folder() / "models" / f"pose_{model}_{mediapipe_version()}_{key}.task"
-    if not bundle.is_file():
-        _write_bundle(bundle, networks)
-    return bundle
-
-
-@cache
-def model_sha256(model: str = "full") -> str:
-    """Hash of the bundle: the provenance of every pose made with it."""
-    return sha256_file(model_bundle(model))
-
-
-def _checked_bundle(path: Path) -> Path:
-    wanted = "a MediaPipe pose bundle (.task), or one of lite, full, heavy"
-    if not path.is_file():
-        raise DataError(path, wanted, "no such file", "Check the path")
-    if not zipfile.is_zipfile(path):
-        raise DataError(path, wanted, "a file that is no bundle", "Download the bundle again")
-    with zipfile.ZipFile(path) as archive:
-        if missing := set(_NORMALISATION) - set(archive.namelist()):
-            raise DataError(path, wanted, f"a bundle without {min(missing)}", "Download a pose landmarker bundle")
-    return path
-
-
-def _write_bundle(bundle: Path, networks: dict[str, bytes]) -> None:
-    """Stored zip with fixed time stamps: the same wheel gives the same bytes."""
-    with quiet():
-        described = {name: _with_metadata(data, *_NORMALISATION[name]) for name, data in networks.items()}
-    with atomic_path(bundle) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in described.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-
-
-def _with_metadata(network: bytes, mean: float, std: float) -> bytes:
-    """A network with the input normalisation and a name for each output, which the Tasks API asks for."""
-    from mediapipe.tasks.metadata import schema_py_generated as schema
-    from mediapipe.tasks.python.metadata.metadata_writers.metadata_writer import MetadataWriter
-
-    graph = schema.Model.GetRootAsModel(bytearray(network), 0).Subgraphs(0)
-    writer = MetadataWriter.create(bytearray(network))
-    writer.add_general_info("pose")
-    writer.add_image_input([mean], [std])
-    for number in range(graph.OutputsLength()):
-        writer.add_feature_output(graph.Tensors(graph.Outputs(number)).Name().decode())
-    return bytes(writer.populate()[0])
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Send the process's standard error nowhere: MediaPipe's C++ logging has no other switch."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _import_mediapipe() -> Any:
@@ -157,7 +51,7 @@ class _Landmarker:
     """One MediaPipe landmarker. In video mode it follows people, so it must see one clip only."""
 
     def __init__(self, model: str, video: bool, people: int, mask: bool = False) -> None:
-        bundle = model_bundle(model)
+        bundle = model_bundle(model) if mask else quick_bundle(model)
         mediapipe = _import_mediapipe()
         with quiet():
             from mediapipe.tasks.python import BaseOptions, vision
