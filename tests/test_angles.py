@@ -100,3 +100,22 @@ def test_the_head_of_penn_is_a_joint_and_of_blazepose_the_mean_of_the_ears() -> 
                         ("right_shoulder", (-10, 0)), ("left_hip", (10, 100)), ("right_hip", (-10, 100))):  # fmt: skip
         blaze[0, BLAZEPOSE_33.index(name)] = point
     assert angles.evaluate("neck", blaze, "blazepose_33")[0] == pytest.approx(180)
+
+
+def test_an_elbow_that_points_at_the_camera_has_no_angle_in_the_image() -> None:
+    """Shoulder at the origin, an upper arm of 60 px turned away from the image, the forearm 50 px straight up."""
+    turned_deg = np.array([0, 45, 70, 89])  # 60, 42, 21 and 1 px in the image
+    xy = np.full((4, 17, 2), np.nan, np.float32)
+    for side in ("left", "right"):
+        elbow = np.stack([60 * np.cos(np.radians(turned_deg)), np.zeros(4)], -1)
+        xy[:, COCO_17.index(f"{side}_shoulder")] = 0
+        xy[:, COCO_17.index(f"{side}_elbow")] = elbow
+        xy[:, COCO_17.index(f"{side}_wrist")] = elbow - (0, 50)
+    torso_px = np.array([100.0, 100, 100, np.nan])  # 27 px is the least of 64.6; nothing is known of the last
+    for name in ("left_elbow", "right_elbow"):
+        assert np.allclose(angles.evaluate(name, xy, "coco_17"), 90)
+        found = angles.evaluate(name, xy, "coco_17", torso_px)
+        assert np.allclose(found[[0, 1, 3]], 90)
+        assert np.isnan(found[2])
+    xy[:, COCO_17.index("left_hip")] = (0, 100)
+    assert np.allclose(angles.evaluate("left_shoulder", xy, "coco_17", torso_px), 90)  # only elbows are asked

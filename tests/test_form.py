@@ -48,7 +48,10 @@ KNEE = np.array([175, 175, 150, 120, 100, 90, 100, 120, 150, 172, 175, 175], flo
 WINDOW = Window(Rep(1, 5, 10, True, True, True, True), 0, 12)
 
 
-def judge(*rules: Rule, knee: np.ndarray = KNEE, seen_from: str = "side", **body: object) -> list[form.Finding]:
+SIDE, FRONT = view.View("side", 80.0, 0.5), view.View("front", 5.0, 1.0)
+
+
+def judge(*rules: Rule, knee: np.ndarray = KNEE, seen_from: view.View = SIDE, **body: object) -> list[form.Finding]:
     return form.judge_rep(ExerciseRules(rules=rules), WINDOW, legs(knee, **body), seen_from)  # type: ignore[arg-type]
 
 
@@ -100,7 +103,7 @@ EITHER = DEPTH.model_copy(update={"sides": "any", "limits": {"side": Limit(high_
 
 def test_of_two_legs_one_in_range_is_enough() -> None:
     def verdict(rule: Rule, other: float) -> str:
-        return form.judge_rep(ExerciseRules(rules=(rule,)), WINDOW, one_leg(other), "side")[0].verdict
+        return form.judge_rep(ExerciseRules(rules=(rule,)), WINDOW, one_leg(other), SIDE)[0].verdict
 
     strict = EITHER.model_copy(update={"limits": {"side": Limit(high_deg=75)}})  # 85°: neither leg gets there
     assert verdict(EITHER, 130.0) == CORRECT
@@ -111,12 +114,12 @@ def test_of_two_legs_one_in_range_is_enough() -> None:
 
 def test_the_frame_farthest_out_of_range_speaks_for_a_frame_rule() -> None:
     rule = DEPTH.model_copy(update={"id": "range", "limits": {"any": Limit(low_deg=100)}, "tolerance_deg": 0})
-    frames = form.judge_frames([rule], legs(KNEE).track, "side")
+    frames = form.judge_frames([rule], legs(KNEE).track, SIDE)
     (found,) = form.farthest(frames)
     assert (found.verdict, found.frame) == (INCORRECT, 5)
     (calm,) = form.farthest(frames[:3])
     assert (calm.verdict, calm.frame) == (CORRECT, 2)
-    unseen = form.judge_frames([rule], legs(KNEE, visible=(0.1, 0.1)).track, "side")
+    unseen = form.judge_frames([rule], legs(KNEE, visible=(0.1, 0.1)).track, SIDE)
     assert [found.verdict for found in form.farthest(unseen)] == [UNSCORABLE]
 
 
@@ -132,15 +135,39 @@ def test_the_better_seen_side_is_judged() -> None:
 
 
 def test_another_view_is_unknown_not_good() -> None:
-    (finding,) = judge(DEPTH, seen_from="front")
+    (finding,) = judge(DEPTH, seen_from=FRONT)
     assert finding.verdict == UNSCORABLE
     assert finding.reason == "depth needs the view side, not front"
     assert form.decide([finding]) == (UNSCORABLE, finding)
 
 
+@pytest.mark.parametrize(
+    ("name", "yaw_deg", "facing", "beside"),
+    [
+        ("side", 64.9, 0.5, "three_quarter"), ("side", 65.1, 0.5, None), ("three_quarter", 55.5, 0.5, "side"),
+        ("three_quarter", 34.0, 0.9, "front"), ("three_quarter", 34.0, 0.1, "back"), ("three_quarter", 45.0, 0.9, None),
+        ("front", 26.0, 0.9, "three_quarter"), ("back", 26.0, 0.1, "three_quarter"), ("front", 24.0, 0.9, None),
+        ("unknown", float("nan"), float("nan"), None),
+    ],
+)  # fmt: skip
+def test_near_a_border_a_view_may_be_the_one_beside(name: str, yaw_deg: float, facing: float, beside: str) -> None:
+    assert view.View(name, yaw_deg, facing).beside == beside
+
+
+def test_a_rule_is_judged_near_a_border_only_where_it_holds_on_both_sides() -> None:
+    near = view.View("side", 63.0, 0.5)
+    (finding,) = judge(DEPTH, seen_from=near)
+    assert finding.verdict == UNSCORABLE
+    assert finding.reason == "depth needs the view side, and at 63° this one may be three_quarter"
+    (frame, *_) = form.judge_frames([DEPTH], legs(KNEE).track, near)
+    assert (frame.verdict, frame.reason) == (UNSCORABLE, finding.reason)
+    both = DEPTH.model_copy(update={"limits": {"side": Limit(high_deg=95), "three_quarter": Limit(high_deg=60)}})
+    assert judge(both, seen_from=near)[0].verdict == CORRECT  # by the limit of the view that is the likelier
+
+
 def test_an_end_that_is_not_in_the_clip_is_unknown_not_wrong() -> None:
     cut_off = Window(Rep(1, 5, 8, False, True, True, False), 0, 12)
-    (finding,) = form.judge_rep(ExerciseRules(rules=(LOCKOUT,)), cut_off, legs(KNEE), "side")
+    (finding,) = form.judge_rep(ExerciseRules(rules=(LOCKOUT,)), cut_off, legs(KNEE), SIDE)
     assert (finding.verdict, finding.reason) == (UNSCORABLE, "the end is not in the clip")
 
 
@@ -148,7 +175,7 @@ def test_a_lock_out_is_looked_for_after_the_end_but_not_in_the_next_repetition()
     slow = np.array([175, 175, 150, 120, 100, 90, 100, 120, 140, 150, 172, 175], float)
     assert judge(LOCKOUT, knee=slow)[0].verdict == CORRECT
     crowded = Window(WINDOW.rep, 0, 10)
-    (finding,) = form.judge_rep(ExerciseRules(rules=(LOCKOUT,)), crowded, legs(slow), "side")
+    (finding,) = form.judge_rep(ExerciseRules(rules=(LOCKOUT,)), crowded, legs(slow), SIDE)
     assert (finding.verdict, round(finding.value_deg)) == (CORRECT if finding.value_deg >= 150 else INCORRECT, 150)
 
 
@@ -173,7 +200,7 @@ def test_an_optional_rule_that_cannot_be_judged_is_told_and_changes_nothing() ->
 
 
 def test_optional_rules_alone_do_not_make_a_repetition_good() -> None:
-    assert form.decide(judge(LEAN, seen_from="front")) == (UNSCORABLE, None)
+    assert form.decide(judge(LEAN, seen_from=FRONT)) == (UNSCORABLE, None)
 
 
 def test_an_optional_rule_that_is_broken_counts() -> None:
@@ -198,14 +225,14 @@ def test_frames_that_are_not_seen_are_left_out_of_a_frame_wise_verdict() -> None
 def test_frame_wise_rules_hold_each_frame_to_the_range() -> None:
     rule = load_rules("gympose").of("squat").rules[0]
     track = legs(np.array([59.0, 60.5, 120.0, 179.0])).track
-    found = [finding.verdict for finding in form.judge_frames([rule], track, "unknown")]
+    found = [finding.verdict for finding in form.judge_frames([rule], track, view.UNKNOWN)]
     assert found == [INCORRECT, CORRECT, CORRECT, CORRECT]
 
 
 def test_frame_wise_an_unseen_joint_is_unscorable() -> None:
     rule = load_rules("gympose").of("squat").rules[0]
     hidden = legs(np.full(3, 120.0), visible=(0.1, 0.1)).track
-    assert {finding.verdict for finding in form.judge_frames([rule], hidden, "side")} == {UNSCORABLE}
+    assert {finding.verdict for finding in form.judge_frames([rule], hidden, SIDE)} == {UNSCORABLE}
 
 
 # --- view ---------------------------------------------------------------------------------------------------------

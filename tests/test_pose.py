@@ -171,3 +171,15 @@ def test_mediapipe_is_not_imported_with_the_module() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert pose.JOINTS == 33
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory the process has")
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    code = (
+        "import numpy as np; from pathlib import Path; from repset.autolabel.memory import give_back\n"
+        "def mib(): return int(Path('/proc/self/statm').read_text().split()[1]) * 4 / 1024\n"
+        "rows = [np.ones((33, 6), np.float32) for _ in range(60_000)]\n"  # 48 MB, as of a video of half an hour
+        "last = rows[-1]; del rows; kept = mib(); give_back(); print(kept - mib())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 30

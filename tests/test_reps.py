@@ -1,5 +1,6 @@
 """Counting: curves whose number of repetitions is known because they were drawn so."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 
 from repset import exercises
 from repset.autolabel.posture import plausible
-from repset.autolabel.reps import COUNTING, Counting, Signal, count, reach_deg
+from repset.autolabel.reps import COUNTING, Counting, Rep, Signal, count, counting_signal, reach_deg
 from repset.autolabel.smooth import CleanTrack, clean
+from repset.landmarks import BLAZEPOSE_33
 from repset.schema import PoseTrack
 
 SQUAT = COUNTING["squat"]  # the effort is the larger value: minus the knee angle
@@ -241,3 +243,54 @@ def nowhere(frames: int) -> CleanTrack:
     empty = np.full((frames, 33, 2), np.nan, np.float32)
     track = PoseTrack("blazepose_33", np.arange(frames) / 30, empty, np.zeros((frames, 33), np.float32), 400, 400)
     return clean(track, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("gap_px", "kept"),
+    [
+        (lambda t: np.where((t > 0.5) & (t < 0.6), -40.0, 40.0), 1),  # one foot taken for the other in 3 of 31 frames
+        (lambda t: np.where(t > 0.7, -40.0, 40.0), 0),  # a step of 0.8 torso lengths
+        (lambda t: 60 * np.cos(2 * np.pi * t), 0),  # a walk
+    ],
+)
+def test_feet_that_leap_for_a_moment_stand_and_feet_that_step_do_not(
+    gap_px: Callable[[np.ndarray], np.ndarray], kept: int
+) -> None:
+    seconds = np.arange(31) / 30
+    places = dict(left_shoulder=(200, 100), right_shoulder=(180, 100), left_hip=(200, 200), right_hip=(180, 200))
+    xy = np.full((31, 33, 2), np.nan, np.float32)
+    for joint, place in places.items():
+        xy[:, BLAZEPOSE_33.index(joint)] = place
+    for side, sign in (("left", 0.5), ("right", -0.5)):
+        xy[:, BLAZEPOSE_33.index(f"{side}_ankle")] = np.stack([190 + sign * gap_px(seconds), np.full(31, 380)], -1)
+    standing = clean_as_is(PoseTrack("blazepose_33", seconds, xy, np.ones((31, 33), np.float32), 400, 400))
+    curl = bends(1, period_s=31 / 30, rest_s=0)
+    rep = Rep(0, int(np.argmin(curl)), 31, True, True, True, True)
+    signal = Signal(-curl, -curl, None, "left", 1.0)
+    assert len(plausible([rep], signal, standing, COUNTING["bicep_curl"])) == kept
+
+
+def clean_as_is(track: PoseTrack) -> CleanTrack:
+    """Nothing filtered: the torso is 100 px long."""
+    frames = len(track.time_s)
+    return CleanTrack(track, ((0, frames),), np.full(frames, 100.0), 0, 0, 0, 0)
+
+
+def test_of_two_curling_arms_the_one_seen_from_its_side_shows_the_bend() -> None:
+    frames, seconds = 60, np.arange(60) / 30
+    bend = np.radians(75) * (1 - np.cos(2 * np.pi * seconds)) / 2  # two curls from straight to 105°
+    xyz = np.zeros((frames, 33, 3), np.float32)
+    for side, x, turned in (("left", 40.0, 0.0), ("right", -40.0, np.radians(85))):
+        xyz[:, BLAZEPOSE_33.index(f"{side}_shoulder")] = (x, 0, 0)
+        xyz[:, BLAZEPOSE_33.index(f"{side}_hip")] = (x * 0.7, 100, 0)
+        elbow = np.array([x, 55, 0])
+        xyz[:, BLAZEPOSE_33.index(f"{side}_elbow")] = elbow
+        reach = 50 * np.stack([np.sin(bend) * np.cos(turned), np.cos(bend), np.sin(bend) * np.sin(turned)], -1)
+        xyz[:, BLAZEPOSE_33.index(f"{side}_wrist")] = elbow + reach
+    track = PoseTrack("blazepose_33", seconds, xyz[..., :2] + 200, np.ones((frames, 33), np.float32), 400, 400)
+    signal = counting_signal("bicep_curl", clean_as_is(track))
+    assert signal.side == "both"
+    swings = [np.ptp(limb) for limb in signal.limbs_deg]
+    assert swings[0] == pytest.approx(75, abs=0.5)
+    # the other forearm swings towards the camera: sin 75° cos 85° aside for cos 75° down
+    assert swings[1] == pytest.approx(18, abs=0.5)

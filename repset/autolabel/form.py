@@ -14,7 +14,7 @@ from repset import angles
 from repset.autolabel.reps import Rep, reach_deg
 from repset.autolabel.ruleset import ExerciseRules, Limit, Rule
 from repset.autolabel.smooth import CleanTrack
-from repset.autolabel.view import better_side
+from repset.autolabel.view import View, better_side
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
 
@@ -72,12 +72,12 @@ class Window:
     after: int
 
 
-def judge_rep(rules: ExerciseRules, window: Window, clean: CleanTrack, view: str) -> list[Finding]:
+def judge_rep(rules: ExerciseRules, window: Window, clean: CleanTrack, view: View) -> list[Finding]:
     """Every rule's finding on one repetition.
 
     Args:
         clean: the stretch's track, gated by visibility; frames of `window` count within it.
-        view: name in repset.autolabel.view.VIEWS.
+        view: a rule is judged only where it has a limit for it, and for the one beside it if it is near a border.
     """
     return [_judge(rule, window, clean, view) for rule in rules.rules]
 
@@ -137,14 +137,18 @@ def whole_movement(window: Window, time_s: Doubles) -> slice:
     return slice(int(frames.min()), int(frames.max()) + 1)
 
 
-def series(rule: Rule, track: PoseTrack) -> list[Doubles]:
-    """The rule's angle over time, (T,) degrees: of the better-seen side, or of both apart for `sides: any`."""
+def series(rule: Rule, track: PoseTrack, torso_px: Doubles | None = None) -> list[Doubles]:
+    """The rule's angle over time, (T,) degrees: of the better-seen side, or of both apart for `sides: any`.
+
+    Args:
+        torso_px: (T,) the body's size: angles with a bone seen end-on are unknown (`repset.angles.evaluate`).
+    """
     track = gate(track, rule.min_visibility)
     sided = f"left_{rule.angle}" in angles.BY_NAME
     if not sided:
-        return [_angle(rule.angle, track)]
+        return [_angle(rule.angle, track, torso_px)]
     of_side = _reach if rule.measure == "reach" else _angle
-    both = [of_side(f"{side}_{rule.angle}", track) for side in ("left", "right")]
+    both = [of_side(f"{side}_{rule.angle}", track, torso_px) for side in ("left", "right")]
     if rule.sides == "any":
         return both
     joints = angles.BY_NAME[f"left_{rule.angle}"]
@@ -153,7 +157,7 @@ def series(rule: Rule, track: PoseTrack) -> list[Doubles]:
     if side != "both":
         return [both[0 if side == "left" else 1]]
     if rule.angle in angles.BY_NAME:  # seen from ahead the midline is surer than either side
-        return [_angle(rule.angle, track)]
+        return [_angle(rule.angle, track, torso_px)]
     left, right = both
     mean = (left + right) / 2
     return [np.where(np.isfinite(mean), mean, np.where(np.isfinite(left), left, right))]
@@ -184,11 +188,11 @@ def applied(limit: Limit, tolerance_deg: float) -> tuple[float | None, float | N
     return low, high
 
 
-def _angle(name: str, track: PoseTrack) -> Doubles:
-    return angles.evaluate(name, track.xy_px, track.skeleton).astype(np.float64)
+def _angle(name: str, track: PoseTrack, torso_px: Doubles | None) -> Doubles:
+    return angles.evaluate(name, track.xy_px, track.skeleton, torso_px).astype(np.float64)
 
 
-def _reach(name: str, track: PoseTrack) -> Doubles:
+def _reach(name: str, track: PoseTrack, _torso_px: Doubles | None) -> Doubles:
     angle, skeleton = angles.BY_NAME[name], SKELETONS[track.skeleton]
     if any(joint not in skeleton.joints for joint in (angle.a, angle.b, angle.c)):
         return np.full(len(track.time_s), np.nan)
@@ -196,16 +200,25 @@ def _reach(name: str, track: PoseTrack) -> Doubles:
     return reach_deg(a, b, c, track.time_s)
 
 
-def _judge(rule: Rule, window: Window, clean: CleanTrack, view: str) -> Finding:
-    limit = rule.limit(view)
+def _limit(rule: Rule, view: View) -> tuple[Limit | None, str]:
+    """The range that holds from a view, or None and why it is not judged from there."""
+    limit, needs = rule.limit(view.name), f"{rule.id} needs the view {', '.join(rule.limits)}"
     if limit is None:
-        seen = ", ".join(rule.limits)
-        return Finding(rule, UNSCORABLE, float("nan"), None, None, -1, f"{rule.id} needs the view {seen}, not {view}")
+        return None, f"{needs}, not {view.name}"
+    if view.beside is not None and rule.limit(view.beside) is None:
+        return None, f"{needs}, and at {view.yaw_deg:.0f}° this one may be {view.beside}"
+    return limit, ""
+
+
+def _judge(rule: Rule, window: Window, clean: CleanTrack, view: View) -> Finding:
+    limit, why = _limit(rule, view)
+    if limit is None:
+        return Finding(rule, UNSCORABLE, float("nan"), None, None, -1, why)
     low, high = applied(limit, rule.tolerance_deg)
     if (rule.phase == "end" and not window.rep.ends) or (rule.phase == "start" and not window.rep.starts):
         return Finding(rule, UNSCORABLE, float("nan"), low, high, -1, f"the {rule.phase} is not in the clip")
     frames = phase_frames(rule.phase, window, clean.track.time_s)
-    found = [_hold(rule, limit, values[frames], frames) for values in series(rule, clean.track)]
+    found = [_hold(rule, limit, values[frames], frames) for values in series(rule, clean.track, clean.scale_px)]
     # of two sides one in range is enough, so one out of range says nothing while the other is not seen
     return min(found, key=lambda finding: _ANY_SIDE[finding.verdict])
 
@@ -237,7 +250,7 @@ def _statistic(name: str, values: Doubles, frames: Indices) -> tuple[float, int]
     return float(values[at]), int(frames[at])
 
 
-def judge_frames(rules: Sequence[Rule], track: PoseTrack, view: str) -> list[Finding]:
+def judge_frames(rules: Sequence[Rule], track: PoseTrack, view: View) -> list[Finding]:
     """One finding a frame: the first rule that is broken, else the first that cannot be judged, else the last held.
 
     Args:
@@ -248,9 +261,9 @@ def judge_frames(rules: Sequence[Rule], track: PoseTrack, view: str) -> list[Fin
     return [min(found, key=lambda finding: rank[finding.verdict]) for found in zip(*per_rule, strict=True)]
 
 
-def _frame_findings(rule: Rule, track: PoseTrack, view: str) -> list[Finding]:
+def _frame_findings(rule: Rule, track: PoseTrack, view: View) -> list[Finding]:
     """A frame is correct when a side that is seen lies in the range."""
-    limit = rule.limit(view)
+    limit, why = _limit(rule, view)
     low, high = applied(limit, rule.tolerance_deg) if limit else (None, None)
     both = np.stack(series(rule, track))
     known = np.isfinite(both).any(0)
@@ -258,7 +271,7 @@ def _frame_findings(rule: Rule, track: PoseTrack, view: str) -> list[Finding]:
     shown = np.where(good.any(0), np.argmax(good, axis=0), np.argmax(np.isfinite(both), axis=0))
     values = both[shown, np.arange(both.shape[1])]
     verdict = np.where(good.any(0), CORRECT, np.where(known & (limit is not None), INCORRECT, UNSCORABLE))
-    why = f"{rule.angle} not seen" if limit else f"{rule.id} is not judged from this view"
+    why = why or f"{rule.angle} not seen"
     return [
         Finding(rule, str(verdict[k]), float(values[k]), low, high, k, "" if verdict[k] != UNSCORABLE else why)
         for k in range(len(values))

@@ -88,7 +88,7 @@ def label_track(
             writer.rep_verdicts(number, stretch, start, end, reps)
     if hidden:
         status, reason = "not_counted", f"the limb that is counted is hidden in {hidden} of {len(stretches)} sets"
-    table, side = angle_table(sample_id, judged.track, angles_3d), view.better_side(track, ("shoulder", "hip"))
+    table, side = angle_table(sample_id, judged, angles_3d), view.better_side(track, ("shoulder", "hip"))
     return TrackLabels(
         writer.sets, writer.reps, writer.form, table, view.estimate(track).name, side,
         float(seen.mean()) if len(seen) else 0.0, status, reason, writer.findings,
@@ -150,13 +150,14 @@ def to_whole_reps(stretches: Sequence[Stretch], track: PoseTrack) -> list[Stretc
     return found
 
 
-def angle_table(sample_id: str, track: PoseTrack, space: bool = False) -> pa.Table:
+def angle_table(sample_id: str, clean: CleanTrack, space: bool = False) -> pa.Table:
     """Table `angles` of a track: frame by frame, angles in the table's order, columns built whole.
 
     Args:
         space: also the interior angles in space (`left_elbow_3d`), of joints that are known in the image.
     """
-    values = angles.evaluate_all(track.xy_px, track.skeleton)
+    track = clean.track
+    values = angles.evaluate_all(track.xy_px, track.skeleton, clean.scale_px)
     if space and track.xyz_m is not None:
         known = np.isfinite(track.xy_px).all(-1, keepdims=True)
         values |= angles.evaluate_space(np.where(known, track.xyz_m, np.float32(np.nan)), track.skeleton)
@@ -220,11 +221,12 @@ class _Writer:
     def rep_verdicts(self, number: int, stretch: Stretch, start: int, end: int, reps: list[Rep]) -> None:
         """Verdict of each repetition and of the set, by a rule set of kind `repetition`."""
         rules = self.rules.of(stretch.exercise)
-        seen_from = view.estimate(cut(self.track, start, end)).name
+        seen = view.estimate(cut(self.track, start, end))
+        seen_from = seen.name
         clean_part = self.judged.cut(start, end)
         verdicts = []
         for index, window in enumerate(form.windows(reps, end - start)):
-            findings = form.judge_rep(rules, window, clean_part, seen_from)
+            findings = form.judge_rep(rules, window, clean_part, seen)
             self.findings[number, index] = [replace(f, frame=f.frame + start if f.frame >= 0 else -1) for f in findings]
             verdict, decided = form.decide(findings)
             verdicts.append(verdict)
@@ -241,8 +243,9 @@ class _Writer:
         """Verdict of each frame, repetition and set, by a rule set of kind `frame`, on joints as they came."""
         rules = self.rules.of(stretch.exercise)
         raw = form.gate(cut(self.track, start, end), self.min_visibility)
-        seen_from = view.estimate(raw).name
-        frames = form.judge_frames(rules.rules, raw, seen_from)
+        seen = view.estimate(raw)
+        seen_from = seen.name
+        frames = form.judge_frames(rules.rules, raw, seen)
         for k, finding in enumerate(frames):
             span = (start + k, start + k + 1)
             self._form_row(number, stretch, "frame", None, span, finding.verdict, seen_from, _decisive(finding), None)

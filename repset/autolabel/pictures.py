@@ -21,6 +21,7 @@ import numpy as np
 from repset import angles
 from repset.autolabel import form
 from repset.autolabel.ruleset import ExerciseRules, Rule, RuleSet
+from repset.autolabel.smooth import CleanTrack, clean
 from repset.exercises import BY_NAME as EXERCISE
 from repset.schema import PoseTrack
 from repset.video import Image, write_video
@@ -123,7 +124,6 @@ def _draw(
 
 def write_plots(folder: Path, item: Labelled) -> None:
     """One angle chart a set; none for a set that nothing could be counted or judged in."""
-    from repset.autolabel.smooth import clean
     from repset.charts import angle_chart
 
     if item.still or item.labels.status in ("no_person", "too_short"):
@@ -138,7 +138,7 @@ def write_plots(folder: Path, item: Labelled) -> None:
         judged = [row for row in item.labels.form if row["set"] == one["set"] and row["level"] == "rep"]
         verdicts = {int(row["rep"]): str(row["verdict"]) for row in judged}
         seen_from = str(judged[0]["view"]) if judged else item.labels.view
-        part = gated.cut(start, end).track
+        part = gated.cut(start, end)
         found = [f for row in rows for f in item.labels.findings.get((one["set"], row["rep"]), [])]
         times = item.track.time_s
         counts = ", ".join(f"{list(verdicts.values()).count(v)} {v}" for v in dict.fromkeys(verdicts.values()))
@@ -152,7 +152,7 @@ def write_plots(folder: Path, item: Labelled) -> None:
 
 
 def _panels(
-    exercise: str, rules: ExerciseRules, track: PoseTrack, view: str, found: list[form.Finding], time_s: Any
+    exercise: str, rules: ExerciseRules, part: CleanTrack, view: str, found: list[form.Finding], time_s: Any
 ) -> list[Any]:
     """The angle that is counted first, then every other angle that a rule asks for."""
     from repset.charts import Panel
@@ -161,7 +161,7 @@ def _panels(
     panels: list[Any] = []
     for name in names:
         mine = [rule for rule in rules.rules if rule.angle == name]
-        curves = {key: values for key, values in _curves(name, mine, track).items() if np.isfinite(values).any()}
+        curves = {key: values for key, values in _curves(name, mine, part).items() if np.isfinite(values).any()}
         if not curves:
             continue
         points = [
@@ -174,18 +174,19 @@ def _panels(
     return panels
 
 
-def _curves(name: str, rules: list[Rule], track: PoseTrack) -> dict[str, Any]:
+def _curves(name: str, rules: list[Rule], part: CleanTrack) -> dict[str, Any]:
     """What was judged, as it was judged; without a rule both sides as they are in the image."""
     curves: dict[str, Any] = {}
     for rule in rules:
-        series = form.series(rule, track)
+        series = form.series(rule, part.track, part.scale_px)
         sides = [""] if len(series) == 1 else ["left ", "right "]
         words = f"{name.replace('_', ' ')}{' as reach' if rule.measure == 'reach' else ''}"
         curves |= {f"{side}{words}": values for side, values in zip(sides, series, strict=True)}
     if not curves:
         sided = [f"left_{name}", f"right_{name}"] if f"left_{name}" in angles.BY_NAME else [name]
+        track = part.track
         for one in sided:
-            curves[one.replace("_", " ")] = angles.evaluate(one, track.xy_px, track.skeleton)
+            curves[one.replace("_", " ")] = angles.evaluate(one, track.xy_px, track.skeleton, part.scale_px)
     return curves
 
 

@@ -275,17 +275,15 @@ class _Seeker:
 
 def _followed(times: list[float], rows: list[dict[int, Joints]], size: tuple[int, int], crowd: Crowd) -> Followed:
     kept = crowd.kept(Counter(number for row in rows for number in row))
-    joints = np.full((len(times), JOINTS, 6), np.nan, np.float32)
+    xy, seen, xyz = (np.full((len(times), JOINTS, *last), np.nan, np.float32) for last in ((2,), (), (3,)))
     others = 0
     for frame, row in enumerate(rows):
         mine = [number for number in row if number in kept]
         if mine:
-            joints[frame] = row[mine[0]]
+            joints = row[mine[0]]
+            xy[frame], seen[frame], xyz[frame] = joints[:, :2], joints[:, 2], joints[:, 3:]
         others += bool(row) and not mine
-    track = PoseTrack(
-        SKELETON, np.array(times, np.float64), joints[..., :2].copy(), joints[..., 2].copy(), *size,
-        xyz_m=joints[..., 3:].copy(),
-    )  # fmt: skip
+    track = PoseTrack(SKELETON, np.array(times, np.float64), xy, seen, *size, xyz_m=xyz)
     return Followed(track, crowd.people, crowd.first[min(kept)] if kept else None, others)
 
 

@@ -21,6 +21,9 @@ SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so muc
 END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
 SHALLOW_TRAVEL_TORSO = 0.05  # in a set that shows it: an arm of 1.1 torso lengths that bends by 30° from straight
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
+FEET_PERCENTILE = (
+    85  # feet that walk or jump are away most of the time, those of which one is taken for the other seldom
+)
 SINK_TORSO = 0.11  # 5.5 cm: the hips of a walker bob by 4 to 5 cm, those of a shallow lunge (130°) sink by 6
 FEET_PART_TORSO = 0.3  # 75 of the 77 jumping jack clips of Penn Action with both ankles marked part them by more
 SIDE_ON_TORSO = 0.25  # shoulders that look narrower than this (a third of their width) are seen from the side
@@ -103,12 +106,13 @@ def _feet_planted(clean: CleanTrack, rep: Rep) -> bool:
 
 
 def _feet_travel(clean: CleanTrack, inside: slice) -> float:
-    """How far the feet move against each other, in torso lengths; NaN where they are not seen."""
+    """How far the feet are moved against each other for a while, in torso lengths; NaN where they are not seen."""
     apart = _seen(clean.track, "left_ankle", inside) - _seen(clean.track, "right_ankle", inside)
     apart = apart[np.isfinite(apart).all(-1)]
     if not len(apart):
         return float("nan")
-    return float(np.max(np.linalg.norm(apart - np.median(apart, axis=0), axis=-1))) / _size(clean, inside)
+    away = np.linalg.norm(apart - np.median(apart, axis=0), axis=-1)
+    return float(np.percentile(away, FEET_PERCENTILE)) / _size(clean, inside)
 
 
 def _feet_part(clean: CleanTrack, rep: Rep) -> bool:

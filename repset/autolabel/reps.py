@@ -129,7 +129,7 @@ class Signal:
         seen: mean visibility of the better-seen limb.
         ends: (T, 2) for each limb that is counted: where its end is from its root, in torso lengths.
         limbs_deg: (T,) for each limb: its own interior angle in the image, and likewise in space; only where both limbs
-            must work, or the body lies over one, so that the other can show the bend.
+            must work, or arms work by themselves, or the body lies over one, so that the other can show the bend.
     """
 
     values: Doubles
@@ -160,7 +160,7 @@ def counting_signal(exercise: str, clean: CleanTrack) -> Signal:
         return Signal(_join(values, used, spec.combine), None, None, side, best)
     kinds = [_bends(points, row.signal, track, sign) for points in (track.xy_px, track.xyz_m) if points is not None]
     bends = [_join(kind, used, spec.combine) for kind in kinds]
-    either = spec.combine == "both" or "lying" in spec.postures
+    either = spec.combine != "mean" or "lying" in spec.postures
     return Signal(
         _join(values, used, spec.combine), bends[0], bends[1] if len(bends) > 1 else None, side, best,
         tuple(_end(row.signal, one, clean) for one in used),

@@ -19,6 +19,7 @@ VIEWS = ("front", "three_quarter", "side", "back", "unknown")
 
 SIDE_FROM_DEG = 60.0  # yaw of the trunk from which a view is one from the side ...
 FRONT_BELOW_DEG = 30.0  # ... and below which it is one from the front or back
+BORDER_DEG = 5.0  # the median error of the yaw on drawn clips (5.2°): so near to a border it may be the view beyond
 WIDTH_OF_TRUNK = 0.5  # (shoulder width + hip width) / 2 over trunk length of a body seen straight on; the project's
 # own choice, between BlazePose's 0.45-0.55 and Penn Action's 0.5-0.6 on frontal clips
 MIN_FRAMES_SHARE = 0.1  # of frames in which the trunk can be measured, else the view is unknown
@@ -40,6 +41,15 @@ class View:
     name: str
     yaw_deg: float
     facing: float
+
+    @property
+    def beside(self) -> str | None:
+        """The view that it may be as well, the yaw being within BORDER_DEG of a border; None: clear of both."""
+        if abs(self.yaw_deg - SIDE_FROM_DEG) < BORDER_DEG:
+            return "three_quarter" if self.name == "side" else "side"
+        if abs(self.yaw_deg - FRONT_BELOW_DEG) < BORDER_DEG:
+            return ("front" if self.facing >= 0.5 else "back") if self.name == "three_quarter" else "three_quarter"
+        return None
 
 
 UNKNOWN = View("unknown", float("nan"), float("nan"))

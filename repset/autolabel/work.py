@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from repset.autolabel.cache import pose_key, read_followed, write_followed
 from repset.autolabel.inputs import Task
+from repset.autolabel.memory import give_back
 from repset.autolabel.people import DEFAULT, Rule
 from repset.autolabel.pose import Followed, follow, follow_image
 from repset.autolabel.ruleset import RuleSet, load_rules
@@ -94,6 +95,7 @@ def run_task(task: Task, options: Options, folder: Path, tick: Tick) -> Outcome:
     """
     try:
         found, cached = poses_of(task, options, tick)
+        give_back()
         return _label(task, options, folder, found, cached)
     except RepsetError as error:
         row = summary_row(task.media, status="error", reason=str(error))
