@@ -57,8 +57,8 @@ BONES_TORSO = {"left_elbow": (0.646, 0.507), "right_elbow": (0.646, 0.507)}
 (Drillis and Contini 1966, as in Winter, Biomechanics and Motor Control of Human Movement)."""
 END_ON_SHARE = 0.42
 """A bone that looks shorter than this share of its length is turned by more than 65° out of the image: it points at the
-camera and has no direction to measure. Elbow angles of 30 drawn bench presses are wrong by 50° on average below it, by
-12° above. Only elbows are asked: legs are longer, and squats are judged from ahead."""
+camera and has no direction to measure (`python tools/trust.py drawn` prints how wrong elbow angles are on both sides of
+it). Only elbows are asked: legs are longer, and squats are judged from ahead."""
 
 
 def interior_deg(a: Floats, b: Floats, c: Floats) -> Floats:

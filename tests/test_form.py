@@ -127,7 +127,7 @@ def test_a_joint_that_is_not_seen_is_unknown_not_good() -> None:
     (finding,) = judge(DEPTH, visible=(0.2, 0.3))
     assert (finding.verdict, finding.frame) == (UNSCORABLE, -1)
     assert np.isnan(finding.value_deg)
-    assert finding.reason == "knee seen in 0% of the frames"
+    assert finding.reason == "knee can be measured in 0% of the frames"
 
 
 def test_the_better_seen_side_is_judged() -> None:
@@ -163,6 +163,20 @@ def test_a_rule_is_judged_near_a_border_only_where_it_holds_on_both_sides() -> N
     assert (frame.verdict, frame.reason) == (UNSCORABLE, finding.reason)
     both = DEPTH.model_copy(update={"limits": {"side": Limit(high_deg=95), "three_quarter": Limit(high_deg=60)}})
     assert judge(both, seen_from=near)[0].verdict == CORRECT  # by the limit of the view that is the likelier
+
+
+@pytest.mark.parametrize(("forearm_px", "verdict"), [(50, CORRECT), (10, UNSCORABLE)])
+def test_an_elbow_that_points_at_the_camera_is_unknown_not_good(forearm_px: float, verdict: str) -> None:
+    xy = np.full((12, 17, 2), np.nan, np.float32)
+    arm = dict(shoulder=(0, 0), elbow=(60, 0), wrist=(60, forearm_px))  # 90°, the trunk 100 px long
+    for joint, place in arm.items():
+        xy[:, COCO_17.index(f"left_{joint}")] = place
+    track = PoseTrack("coco_17", np.arange(12) * 0.13, xy, np.isfinite(xy).all(-1).astype(np.float32), 0, 0)
+    seen = CleanTrack(track, ((0, 12),), np.full(12, 100.0), 0, 0, 0, 0)
+    rule = DEPTH.model_copy(update={"angle": "elbow"})
+    (finding,) = form.judge_rep(ExerciseRules(rules=(rule,)), WINDOW, seen, SIDE)
+    assert finding.verdict == verdict
+    assert finding.reason == ("" if verdict == CORRECT else "elbow can be measured in 0% of the frames")
 
 
 def test_an_end_that_is_not_in_the_clip_is_unknown_not_wrong() -> None:

@@ -120,6 +120,18 @@ def test_the_angle_table_has_a_row_for_every_frame_and_angle() -> None:
     assert first["value_deg"] == pytest.approx(174, abs=0.5)
 
 
+def test_an_elbow_whose_forearm_points_at_the_camera_is_unknown_in_the_table() -> None:
+    track = squatter(knee_curve([90]))
+    half = len(track.time_s) // 2
+    for side in ("left", "right"):  # a trunk of 120 px: a forearm below 25.6 px is seen end-on
+        wrist, elbow = (BLAZEPOSE.index(f"{side}_{joint}") for joint in ("wrist", "elbow"))
+        track.xy_px[half:, wrist] = track.xy_px[half:, elbow] + np.float32([8, 6])
+    rows = label(track).angles.to_pylist()
+    elbow_deg = np.array([row["value_deg"] for row in rows if row["name"] == "right_elbow"], float)
+    assert np.isfinite(elbow_deg[: half - 8]).all()
+    assert np.isnan(elbow_deg[half + 8 :]).all()  # the filter blurs what lies between
+
+
 def test_a_mirrored_body_has_the_mirrored_side_and_the_same_verdicts() -> None:
     track = squatter(knee_curve([80, 120, 85]), visible=(0.6, 0.99))
     one, other = label(track), label(mirrored(track))
@@ -150,7 +162,7 @@ def test_a_leg_that_is_hidden_is_unscorable_never_good() -> None:
     labels = label(squatter(knee_curve([80, 80]), visible=(0.3, 0.4)))
     assert verdicts(labels) == ["unscorable", "unscorable"]
     assert verdicts(labels, "clip") == ["unscorable"]
-    assert labels.form[0]["message"] == "knee seen in 0% of the frames"
+    assert labels.form[0]["message"] == "knee can be measured in 0% of the frames"
 
 
 def test_a_clip_that_ends_while_rising_is_reported_incomplete_and_unscorable() -> None:

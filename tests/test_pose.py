@@ -114,6 +114,15 @@ def test_network_without_the_outline_finds_the_same_to_the_bit(squat: tuple[list
 
 
 @pytest.mark.pose
+def test_joints_alone_need_no_outline(squat: tuple[list[Image], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_model: str) -> Path:
+        raise AssertionError("the whole network was asked for")
+
+    monkeypatch.setattr(pose, "model_bundle", never)
+    assert np.isfinite(estimate(enumerate(squat[0][:2])).xy_px).all()
+
+
+@pytest.mark.pose
 def test_who_asks_for_the_outline_gets_the_whole_network(squat: tuple[list[Image], np.ndarray]) -> None:
     found = outline_image(squat[0][0])
     assert found is not None

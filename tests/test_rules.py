@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -147,3 +148,22 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"{tmp_path / 'none.yaml'}: expected a rule file (YAML), found no file. Check the path."
     )
+
+
+def from_aside(true_deg: float, yaw_deg: float) -> float:
+    """How an elbow in the plane of the chest looks to a camera that stands aside: the way of the elbow out of the line
+    shoulder-wrist shrinks by the cosine."""
+    half = np.radians(true_deg / 2)
+    return float(np.degrees(2 * np.arctan2(np.sin(half), np.cos(half) * np.cos(np.radians(yaw_deg)))))
+
+
+def test_limits_of_elbows_that_point_out_follow_the_projection() -> None:
+    press = next(rule for rule in load_rules("default").of("shoulder_press").rules if rule.id == "lockout")
+    assert (press.limits["front"].low_deg, press.limits["three_quarter"].low_deg) == (155, 162)
+    assert from_aside(155, 45) == pytest.approx(162, abs=0.5)
+    assert from_aside(90, 90) == pytest.approx(180)  # from the side every arm looks straight ...
+    assert press.limit("side") is None  # ... so none is judged
+    pull = next(rule for rule in load_rules("default").of("pull_up").rules if rule.id == "height")
+    assert from_aside(75, 45) == pytest.approx(95, abs=0.5)
+    assert pull.limits["front"].high_deg == 75
+    assert 75 < pull.limits["three_quarter"].high_deg < 95  # elbows that point a little forward read less

@@ -19,6 +19,7 @@ import trust_clips
 import trust_relations as relations
 from trust_rendered import EXERCISES, Measured, Plan, limit_deg, run
 
+from repset.angles import END_ON_SHARE
 from repset.exercises import BY_NAME, NAMES, NONE
 
 BETWEEN = ("plank_1 (whole clip)", "hold at the bar (negative_1)")
@@ -102,6 +103,7 @@ def drawn(options: argparse.Namespace) -> None:
     judged = [name for name in EXERCISES if limit_deg(name) is not None]
     _print_form(_run(judged, options, options.planted, planted=True), errors, around, options.plot)
     _print_visibility([*chosen, *around])
+    _print_borders([*chosen, *around])
 
 
 def _run(
@@ -184,6 +186,23 @@ def _print_visibility(results: list[Measured]) -> None:
         if len(inside):
             apart = f"{np.median(inside):.2f} | {(inside > 0.2).mean():.1%}"
             print(f"| {low:.2f}–{min(high, 1):.2f} | {len(inside)} | {apart} |")
+
+
+def _print_borders(results: list[Measured]) -> None:
+    """Where angles and views stop being told: `repset.angles.END_ON_SHARE`, `repset.autolabel.view.BORDER_DEG`."""
+    print(f"\n**Elbows by how long their shorter-seen bone looks (unknown below {END_ON_SHARE} of its length)**\n")
+    print("| exercise | angles below | mean error | angles above | mean error |\n|---|--:|--:|--:|--:|")
+    for name in [*dict.fromkeys(one.plan.exercise for one in results if len(one.elbows))]:
+        share, error = np.concatenate([one.elbows for one in results if one.plan.exercise == name]).T
+        parts = [error[share < END_ON_SHARE], error[share >= END_ON_SHARE]]
+        told = " | ".join(f"{len(part)} | {part.mean():.1f}°" if len(part) else "0 | –" for part in parts)
+        print(f"| {name} | {told} |")
+    yaw = np.array([one.yaw_error_deg for one in results])
+    yaw = yaw[np.isfinite(yaw)]
+    if len(yaw):
+        print(
+            f"\nYaw of {len(yaw)} clips: wrong by {np.median(np.abs(yaw)):.1f}° (median), bias {np.median(yaw):+.1f}°."
+        )
 
 
 def _plot(rows: list[tuple[str, float, str]], path: Path) -> None:

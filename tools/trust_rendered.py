@@ -14,7 +14,8 @@ from trust_clips import cached_track
 from repset import angles, exercises
 from repset.autolabel.label import label_track
 from repset.autolabel.ruleset import Rule, load_rules
-from repset.autolabel.view import FRONT_BELOW_DEG, SIDE_FROM_DEG
+from repset.autolabel.smooth import clean
+from repset.autolabel.view import FRONT_BELOW_DEG, SIDE_FROM_DEG, estimate
 from repset.landmarks import BLAZEPOSE_33, PENN_13
 from repset.sample import props
 from repset.sample.athlete import athlete
@@ -85,15 +86,20 @@ def depth_rule(exercise: str) -> Rule | None:
     return rules[0] if rules else None
 
 
+def yaw_deg(azimuth_deg: float) -> float:
+    """How far a camera's azimuth turns the trunk out of the image, 0..90 (`repset.autolabel.view.View.yaw_deg`)."""
+    turned = float(abs((azimuth_deg + 180) % 360 - 180))
+    return min(turned, 180 - turned)
+
+
 def holds_from(exercise: str, azimuth_deg: float) -> bool:
     """Whether the rule on the counted angle has a limit for the view that the camera truly has.
 
     Args:
         azimuth_deg: of the camera around the body, 0 in front of it, 90 at its side.
     """
-    rule, turned = depth_rule(exercise), float(abs((azimuth_deg + 180) % 360 - 180))
-    yaw = min(turned, 180 - turned)
-    name = "front" if turned < 90 else "back"
+    rule, yaw = depth_rule(exercise), yaw_deg(azimuth_deg)
+    name = "front" if np.cos(np.radians(azimuth_deg)) > 0 else "back"
     if yaw >= FRONT_BELOW_DEG:
         name = "side" if yaw >= SIDE_FROM_DEG else "three_quarter"
     return rule is not None and rule.limit(name) is not None
@@ -151,13 +157,14 @@ def _render(
 @dataclass(frozen=True)
 class Measured:
     """One clip's result. errors: (F,) |degrees| of the counted angle on the better-seen side; scored: share of frames
-    in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition; scorable:
-    the camera stands where that rule has a limit; joints: (N, 2) visibility of every common joint in every frame, and
-    how far it lies from the truth, in lengths of the trunk."""
+    in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition;
+    scorable: the camera stands where that rule has a limit; joints: (N, 2) visibility of every common joint in
+    every frame, and how far it lies from the truth, in lengths of the trunk; elbows: (M, 2) share of its length at
+    which the shorter-seen bone of an elbow is seen, and |degrees| of the elbow's error, where it is the counted
+    angle; yaw_error_deg: of the view, signed, NaN where it is unknown."""
 
     plan: Plan
     azimuth_deg: float
-    view: str
     true_reps: int
     reps: int
     errors: Doubles
@@ -165,6 +172,8 @@ class Measured:
     verdicts: tuple[tuple[float, str], ...]
     scorable: bool
     joints: Doubles
+    elbows: Doubles
+    yaw_error_deg: float
 
 
 def measure(plan: Plan) -> Measured:
@@ -201,9 +210,26 @@ def measure(plan: Plan) -> Measured:
         pairs.append((deg, told))
     every = np.concatenate(errors) if errors else np.empty(0)
     return Measured(
-        plan, drawn.azimuth_deg, labels.view, len(drawn.turns), len(found), every, float(known.mean()),
+        plan, drawn.azimuth_deg, len(drawn.turns), len(found), every, float(known.mean()),
         tuple(pairs), holds_from(plan.exercise, drawn.azimuth_deg), _distances(drawn),
+        _elbows(drawn) if signal == "elbow" else np.empty((0, 2)),
+        estimate(track).yaw_deg - yaw_deg(drawn.azimuth_deg),
     )  # fmt: skip
+
+
+def _elbows(drawn: Drawn) -> Doubles:
+    """(M, 2) of both elbows in every frame in which joints and truth are known (see Measured)."""
+    seen = clean(drawn.track, 0.5)
+    pairs = []
+    for name, lengths in angles.BONES_TORSO.items():
+        row = angles.BY_NAME[name]
+        a, b, c = (seen.track.xy_px[:, BLAZEPOSE_33.index(joint)] for joint in (row.a, row.b, row.c))
+        bones = [np.linalg.norm(end - b, axis=-1) / seen.scale_px for end in (a, c)]
+        both = [angles.evaluate(name, xy, BLAZEPOSE_33.name) for xy in (seen.track.xy_px, drawn.xy_px)]
+        share = np.minimum(*(bone / length for bone, length in zip(bones, lengths, strict=True)))
+        pairs.append(np.stack([share, np.abs(both[0] - both[1])], -1))
+    every = np.concatenate(pairs)
+    return np.asarray(every[np.isfinite(every).all(-1)], np.float64)
 
 
 def _distances(drawn: Drawn) -> Doubles:

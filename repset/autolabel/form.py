@@ -147,8 +147,9 @@ def series(rule: Rule, track: PoseTrack, torso_px: Doubles | None = None) -> lis
     sided = f"left_{rule.angle}" in angles.BY_NAME
     if not sided:
         return [_angle(rule.angle, track, torso_px)]
-    of_side = _reach if rule.measure == "reach" else _angle
-    both = [of_side(f"{side}_{rule.angle}", track, torso_px) for side in ("left", "right")]
+    sides = [f"{side}_{rule.angle}" for side in ("left", "right")]
+    reach = rule.measure == "reach"
+    both = [_reach(name, track) if reach else _angle(name, track, torso_px) for name in sides]
     if rule.sides == "any":
         return both
     joints = angles.BY_NAME[f"left_{rule.angle}"]
@@ -192,7 +193,7 @@ def _angle(name: str, track: PoseTrack, torso_px: Doubles | None) -> Doubles:
     return angles.evaluate(name, track.xy_px, track.skeleton, torso_px).astype(np.float64)
 
 
-def _reach(name: str, track: PoseTrack, _torso_px: Doubles | None) -> Doubles:
+def _reach(name: str, track: PoseTrack) -> Doubles:
     angle, skeleton = angles.BY_NAME[name], SKELETONS[track.skeleton]
     if any(joint not in skeleton.joints for joint in (angle.a, angle.b, angle.c)):
         return np.full(len(track.time_s), np.nan)
@@ -232,7 +233,9 @@ def _hold(rule: Rule, limit: Limit, values: Doubles, frames: Indices) -> Finding
     known = np.isfinite(values)
     if not known.any() or known.mean() < rule.min_known:
         share = f"{known.mean() if len(known) else 0:.0%}"
-        return Finding(rule, UNSCORABLE, float("nan"), low, high, -1, f"{rule.angle} seen in {share} of the frames")
+        return Finding(
+            rule, UNSCORABLE, float("nan"), low, high, -1, f"{rule.angle} can be measured in {share} of the frames"
+        )
     value, frame = _statistic(rule.statistic, values, frames)
     verdict = CORRECT if within(value, limit, rule.tolerance_deg) else INCORRECT
     return Finding(rule, verdict, value, low, high, frame)

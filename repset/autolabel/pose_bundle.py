@@ -5,7 +5,7 @@ bundle is made here once and kept in the user's cache folder: nothing is downloa
 is the networks' own (detector: -1..1, landmarks: 0..1).
 
 The landmark network also draws the person's outline, pixel by pixel, whether anyone asks for it or not. That branch
-takes 0.09 of its multiplications and a third and more of its time, so there is a second bundle without it: every other
+takes a third of the time of a frame (`python tools/bench.py`), so there is a second bundle without it: every other
 operation is the same, and so is every landmark, to the bit (tests/test_pose.py).
 """
 

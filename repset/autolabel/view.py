@@ -19,7 +19,9 @@ VIEWS = ("front", "three_quarter", "side", "back", "unknown")
 
 SIDE_FROM_DEG = 60.0  # yaw of the trunk from which a view is one from the side ...
 FRONT_BELOW_DEG = 30.0  # ... and below which it is one from the front or back
-BORDER_DEG = 5.0  # the median error of the yaw on drawn clips (5.2°): so near to a border it may be the view beyond
+BORDER_DEG = (
+    5.0  # the median error of the yaw on drawn clips (tools/trust.py): so near a border it may be the view beyond
+)
 WIDTH_OF_TRUNK = 0.5  # (shoulder width + hip width) / 2 over trunk length of a body seen straight on; the project's
 # own choice, between BlazePose's 0.45-0.55 and Penn Action's 0.5-0.6 on frontal clips
 MIN_FRAMES_SHARE = 0.1  # of frames in which the trunk can be measured, else the view is unknown
