@@ -130,6 +130,15 @@ def test_who_asks_for_the_outline_gets_the_whole_network(squat: tuple[list[Image
     assert 0.02 < (found[1] > 0.5).mean() < 0.5
 
 
+@pytest.mark.pose
+def test_damaged_bundle_in_the_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for make in (model_bundle, quick_bundle):
+        whole = make("full").read_bytes()
+        make("full").write_bytes(whole[: len(whole) // 2])
+        assert make("full").read_bytes() == whole
+
+
 def test_model_that_the_wheel_lacks_is_one_sentence() -> None:
     with pytest.raises(RepsetError) as caught:
         model_bundle("heavy")

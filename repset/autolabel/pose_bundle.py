@@ -82,7 +82,7 @@ def _made(model: str, outline: bool) -> Path:
     key = sha256_bytes("".join(sha256_bytes(data) for data in networks.values()).encode())[:16]
     kind = "" if outline else "quick_"
     bundle = cache_folder() / "models" / f"pose_{model}_{kind}{mediapipe_version()}_{key}.task"
-    if not bundle.is_file():
+    if not zipfile.is_zipfile(bundle):  # none yet, or a damaged one
         if not outline:
             networks[_LANDMARKS_PART] = _without_outline(networks[_LANDMARKS_PART])
         _write_bundle(bundle, networks)
