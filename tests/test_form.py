@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from repset.autolabel import form, view
+from repset.autolabel.counting import COUNTING, Signal
 from repset.autolabel.form import CORRECT, INCORRECT, UNSCORABLE, Window
 from repset.autolabel.posture import plausible
-from repset.autolabel.reps import COUNTING, Rep, Signal
+from repset.autolabel.reps import Rep
 from repset.autolabel.ruleset import ExerciseRules, Limit, Rule, load_rules
 from repset.autolabel.smooth import CleanTrack, clean
 from repset.landmarks import COCO_17

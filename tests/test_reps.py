@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repset import exercises
+from repset.autolabel.counting import COUNTING, Counting, Signal, counting_signal, reach_deg
 from repset.autolabel.posture import plausible
-from repset.autolabel.reps import COUNTING, Counting, Rep, Signal, count, counting_signal, reach_deg
+from repset.autolabel.reps import Rep, count
 from repset.autolabel.smooth import CleanTrack, clean
 from repset.landmarks import BLAZEPOSE_33
 from repset.schema import PoseTrack
@@ -294,3 +295,18 @@ def test_of_two_curling_arms_the_one_seen_from_its_side_shows_the_bend() -> None
     assert swings[0] == pytest.approx(75, abs=0.5)
     # the other forearm swings towards the camera: sin 75° cos 85° aside for cos 75° down
     assert swings[1] == pytest.approx(18, abs=0.5)
+
+
+def test_a_bar_that_comes_down_past_the_shoulders_is_one_repetition() -> None:
+    """The hands go from an arm's length above the shoulders to a little below them, far out to their side at the end:
+    their distance from the shoulders is least halfway, their height is not."""
+    phase = np.arange(150) / 75
+    lowered = (1 - np.cos(2 * np.pi * phase)) / 2  # 0 at the top, 1 at the bottom, twice
+    shoulder, wrist = np.zeros((150, 2)), np.stack([40 * lowered**8, -100 + 110 * lowered], axis=1)
+    out = wrist[:, ::-1] * (1, -1) / np.linalg.norm(wrist, axis=1)[:, None]  # square to the line shoulder-wrist
+    elbow = wrist / 2 + out * np.sqrt(np.maximum(50**2 - (wrist**2).sum(1) / 4, 0))[:, None]  # bones of 50
+
+    upward = reach_deg(shoulder, elbow, wrist, times(lowered), upward=True)
+    np.testing.assert_allclose(upward, 2 * np.degrees(np.arcsin(1 - 1.1 * lowered)), atol=1e-6)
+    turns = [rep.turn for rep in count(-upward, times(lowered), COUNTING["bench_press"])]
+    assert turns == pytest.approx([37.5, 112.5], abs=1)

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from repset.autolabel import agreement, intervals
+from repset.autolabel.counting import COUNTING
 from repset.autolabel.form import CORRECT, INCORRECT
 from repset.autolabel.joint_error import Pairs, trunk_axes
 from repset.autolabel.label import label_track
-from repset.autolabel.reps import COUNTING
 from repset.autolabel.ruleset import RuleSet
 from repset.landmarks import JointState
 from repset.schema import PoseTrack, Stretch

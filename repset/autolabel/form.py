@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from repset import angles
-from repset.autolabel.reps import Rep, reach_deg
+from repset.autolabel.counting import reach_deg
+from repset.autolabel.reps import Rep
 from repset.autolabel.ruleset import ExerciseRules, Limit, Rule
 from repset.autolabel.smooth import CleanTrack
 from repset.autolabel.view import View, better_side

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from repset import angles, exercises
 from repset.autolabel import form, view
+from repset.autolabel.counting import COUNTING, Signal, counting_signal, join_signals
 from repset.autolabel.form import Finding
 from repset.autolabel.posture import plausible
-from repset.autolabel.reps import COUNTING, Rep, Signal, count, counting_signal, join_signals
+from repset.autolabel.reps import Rep, count
 from repset.autolabel.ruleset import RuleSet
 from repset.autolabel.smooth import CleanTrack, clean, cut
 from repset.autolabel.tempo import Tempo, tempo

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from repset.autolabel.reps import SHALLOW_SHARE, TURN_SHARE, Counting, Rep, Signal, repeated
+from repset.autolabel.counting import SHALLOW_SHARE, Counting, Signal
+from repset.autolabel.reps import TURN_SHARE, Rep, repeated
 from repset.autolabel.smooth import CleanTrack
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack

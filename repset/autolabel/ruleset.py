@@ -47,7 +47,7 @@ class Rule(Strict):
         id: stable name, stored with the verdict.
         angle: row of repset.angles without its side.
         measure: angle: the interior angle in the image; reach: what it would be had both bones their best-seen length
-            (repset.autolabel.reps.reach_deg), which stays true when the middle joint points at the camera.
+            (repset.autolabel.counting.reach_deg), which stays true when the middle joint points at the camera.
         phase: when it is measured; always `whole` in a rule set of kind frame.
         statistic: which value of the phase is held against the limit.
         limits: camera view, or `any` → range; a view that is not listed cannot be judged by this rule.
