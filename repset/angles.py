@@ -112,6 +112,17 @@ def evaluate_space(xyz_m: Floats, skeleton: str) -> dict[str, Floats]:
     return {f"{angle.name}{SPACE}": evaluate(angle.name, xyz_m, skeleton) for angle in ANGLES if angle.c != "vertical"}
 
 
+def trunk_px(xy_px: Floats | Doubles, skeleton: str) -> Doubles:
+    """(T,) length of the trunk in the picture: mid-shoulder to mid-hip, or one side's where only that is seen."""
+    joints = SKELETONS[skeleton].joints
+    sides = [
+        xy_px[:, joints.index(f"{side}_shoulder")] - xy_px[:, joints.index(f"{side}_hip")] for side in ("left", "right")
+    ]
+    both = np.linalg.norm((sides[0] + sides[1]) / 2, axis=-1)
+    one = np.fmax(np.linalg.norm(sides[0], axis=-1), np.linalg.norm(sides[1], axis=-1))
+    return np.asarray(np.where(np.isfinite(both), both, one), np.float64)
+
+
 def _point(joint: str, angle: Angle, xy_px: Floats, skeleton: str) -> Floats:
     if joint == "vertical":
         return _point(angle.b, angle, xy_px, skeleton) + np.array([0.0, -1.0], np.float32)

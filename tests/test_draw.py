@@ -158,6 +158,15 @@ def test_the_lean_of_the_trunk_is_drawn_though_a_joint_is_hidden_and_nothing_whe
     assert (none == GREY).all()
 
 
+def test_the_arc_of_an_elbow_that_points_at_the_camera_is_not_drawn() -> None:
+    xy = standing()
+    xy[PENN_13.index("left_elbow")] = (181, 80)  # 10 px of an upper arm of 39: 0.646 of a trunk of 60
+    for torso_px, drawn in ((60.0, False), (float("nan"), True)):
+        image = blank()
+        draw_signal(image, [BY_NAME["left_elbow"]], xy, np.ones(13, np.float32), "penn_13", 0.5, 160.0, torso_px)
+        assert changed(blank(), image).any() == drawn
+
+
 def test_an_angle_is_drawn_beside_its_joint() -> None:
     image = blank()
     draw_angle(image, np.array([160.0, 60.0]), np.array([160.0, 120.0]), np.array([220.0, 120.0]))

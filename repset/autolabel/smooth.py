@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from repset import angles
 from repset.autolabel.lowpass import Biquad, butterworth, zero_phase
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
@@ -95,7 +96,7 @@ def clean(track: PoseTrack, min_visibility: float) -> CleanTrack:
     unseen = ~(track.visibility >= min_visibility) | outside(track) if min_visibility > 0 else ~np.isfinite(xy).all(-1)
     hidden = int((unseen & np.isfinite(xy).all(-1)).sum())
     xy[unseen] = np.nan
-    scale = torso_px(xy, track.skeleton)
+    scale = angles.trunk_px(xy, track.skeleton)
     swaps = swapped_frames(xy, track.time_s, track.skeleton)
     mirror = list(SKELETONS[track.skeleton].mirror)
     xy[swaps] = xy[swaps][:, mirror]
@@ -122,17 +123,6 @@ def outside(track: PoseTrack) -> Bools:
     x, y = track.xy_px[..., 0], track.xy_px[..., 1]
     with np.errstate(invalid="ignore"):
         return np.asarray((x < 0) | (y < 0) | (x > track.width) | (y > track.height), np.bool_)
-
-
-def torso_px(xy_px: Doubles, skeleton: str) -> Doubles:
-    """(T,) length of the trunk in the picture: mid-shoulder to mid-hip, or one side's where only that is seen."""
-    joints = SKELETONS[skeleton].joints
-    sides = [
-        xy_px[:, joints.index(f"{side}_shoulder")] - xy_px[:, joints.index(f"{side}_hip")] for side in ("left", "right")
-    ]
-    both = np.linalg.norm((sides[0] + sides[1]) / 2, axis=-1)
-    one = np.fmax(np.linalg.norm(sides[0], axis=-1), np.linalg.norm(sides[1], axis=-1))
-    return np.where(np.isfinite(both), both, one)
 
 
 def rolling_scale(torso: Doubles, time_s: Doubles, half_window_s: float = SCALE_HALF_WINDOW_S) -> Doubles:

@@ -153,15 +153,21 @@ def draw_signal(
     skeleton: str,
     gate: float,
     body: float,
+    torso_px: float = math.nan,
 ) -> None:
-    """The better side's angle, and the other's where it would not lie upon it."""
+    """The better side's angle, and the other's where it would not lie upon it; none where a bone is seen end-on.
+
+    Args:
+        torso_px: the body's size, as in `repset.angles.evaluate`; NaN: it is not known whether one is.
+    """
     shown = np.where(_shown(xy_px, visibility, gate)[:, None], xy_px, np.nan).astype(np.float32)
     drawn: list[Floats] = []
     tags: list[Box] = []
     for row in rows:
         a, b, c = (_joint(name, row, shown, skeleton) for name in (row.a, row.b, row.c))
         near = [p for p in drawn if float(np.hypot(*(p - b))) < 0.2 * body]
-        if np.isfinite([a, b, c]).all() and not near:
+        known = np.isfinite(angles.evaluate(row.name, shown[None], skeleton, np.array([torso_px]))[0])
+        if known and not near:
             tag = draw_angle(image, a, b, c, body_px=body, taken=tags)
             drawn.append(b)
             tags += [tag] if tag else []

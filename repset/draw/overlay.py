@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from repset.angles import Angle
+from repset.angles import Angle, trunk_px
 from repset.draw.body import MIN_VISIBILITY, angle_sides, body_size_px, draw_signal, draw_skeleton
 from repset.draw.canvas import Image, fit_text, panel, put_text, text_px, text_size, wrap_text
 from repset.exercises import BY_NAME as EXERCISE
@@ -55,6 +55,7 @@ class ClipLabels:
     Args: as `overlay_frames`.
     Attributes:
         body_px: median size of the body, by which lines are drawn.
+        torso_px: length of the trunk where it is best seen (90th percentile); NaN where it never is.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class ClipLabels:
         self.sets = sorted(sets, key=lambda row: int(row["start"]))
         self.reps = sorted(reps, key=lambda row: int(row["start"]))
         self.body_px = body_size_px(track)
+        trunk = trunk_px(track.xy_px, track.skeleton)
+        self.torso_px = float(np.nanpercentile(trunk, 90)) if np.isfinite(trunk).any() else math.nan
         self._starts = [int(row["start"]) for row in self.reps]
         self._sides: dict[str, list[Angle]] = {}
         self._of_rep: dict[tuple[int, int], Row] = {}
@@ -139,7 +142,7 @@ def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None 
         wanted = EXERCISE[name].signal if name in EXERCISE else None
         fault = verdict["signal"] if verdict and verdict["verdict"] == "incorrect" else None
         for signal in dict.fromkeys(filter(None, (wanted, fault))):
-            draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, clip.body_px)
+            draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, clip.body_px, clip.torso_px)
     counting = name and not still and (clip.reps or name in EXERCISE)
     draw_counter(image, name, clip.counted_at(t) if counting else None)
     if verdict is not None:
