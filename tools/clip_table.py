@@ -8,6 +8,7 @@ with its exercise named, once with the exercise recognised. Real footage that wa
 apart from stress cases.
 """
 
+import argparse
 import csv
 import subprocess
 import sys
@@ -76,6 +77,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    main(parser.parse_args().folder)

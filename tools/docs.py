@@ -6,6 +6,7 @@ PROJECT (default: this repository) must hold sample_penn_action, labelled, and s
 leaves it so. Every picture stays under 100 kB; the same project gives the same bytes.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +107,9 @@ def write_jpeg(path: Path, image: Image) -> None:
 
 def main() -> None:
     """Write all pictures."""
-    project, folder = Project(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT), ROOT / "docs" / "images"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("project", type=Path, nargs="?", default=ROOT)
+    project, folder = Project(parser.parse_args().project.resolve()), ROOT / "docs" / "images"
     clips, photos = rendered(project, "sample_penn_action"), rendered(project, "sample_roboflow")
     if not clips.labelled:
         raise RepsetError(f"{project.labels(clips.name)}: expected labels, found none. Run: dvc repro")
