@@ -9,7 +9,7 @@ import jinja2
 from repset.params import load_profile, load_source
 from repset.project import Project
 from repset.records import write_text
-from repset.report import acceptance, findings, scores, sections
+from repset.report import acceptance, findings, repetitions, scores, sections
 from repset.report.blocks import Section
 from repset.report.facts import Source
 
@@ -31,7 +31,7 @@ def build_report(project: Project, progress: Progress = silent) -> str:
     parts: list[Callable[[], Section]] = [
         lambda: sections.came_in(sources),
         lambda: sections.seen(sources, project, profile),
-        lambda: sections.curves(sources),
+        lambda: repetitions.curves(sources),
         lambda: sections.provenance(project, profile, sources),
         lambda: scores.labeller(project, sources),
         lambda: acceptance.acceptance(project, profile, sources),

@@ -183,47 +183,12 @@ def _proposed(
     return found
 
 
-# --- curves -------------------------------------------------------------------------------------------------------
-
-
-def curves(sources: Sequence[Source]) -> Section:
-    """Angle curves with counted repetitions and limits."""
-    lead = (
-        "The angle that is counted, over time. A band is a repetition (in brackets: not completed), its colour and "
-        "sign the verdict (✓ correct, ✗ incorrect, ? unscorable), a dotted line its turn, a dashed line a rule's limit."
-    )
-    section = Section("curves", "Angles and repetitions", "Angles", lead)
-    waiting = [s.name for s in sources if not s.labelled and any(row["kind"] != "image" for row in s.samples)]
-    section.add(*missing(waiting, "autolabel", "been labelled automatically"))
-    for source in sources:
-        if not source.labelled:
-            continue
-        figures = pictures.curves(source)
-        if figures:
-            section.add(Heading(source.name, source.mark), Gallery(figures, "wide"), *_verdicts(source))
-    if not section.blocks:
-        section.add(Missing("No clip has automatic labels yet.", "dvc repro autolabel"))
-    return section
-
-
-def _verdicts(source: Source) -> list[Any]:
-    """Repetitions and verdicts counted by exercise."""
-    reps, verdicts = Counter[str](), Counter[tuple[str, str]]()
-    for rows in source.reps.values():
-        reps.update(str(row["exercise"]) for row in rows)
-    for rows in source.form.values():
-        verdicts.update((str(r["exercise"]), str(r["verdict"])) for r in rows if r["level"] == "rep")
-    names = ("correct", "incorrect", "unscorable")
-    table = [[words(e), number(n), *(number(verdicts[e, v]) for v in names)] for e, n in sorted(reps.items())]
-    return [Table("Repetitions counted and judged", ("exercise", "repetitions", *names), table)] if table else []
+# --- provenance ---------------------------------------------------------------------------------------------------
 
 
 def curated_tables(profile: Profile) -> list[tuple[str, str]]:
     """(task, source) of every curated table: the pairs that models learn from, and form verdicts."""
     return [(pair.task, pair.source) for pair in profile.pairs.values()] + [("form", name) for name in profile.judged]
-
-
-# --- provenance ---------------------------------------------------------------------------------------------------
 
 
 def provenance(project: Project, profile: Profile, sources: Sequence[Source]) -> Section:
