@@ -332,6 +332,18 @@ def test_where_both_limbs_must_work_the_one_seen_from_its_side_shows_the_bend() 
     assert plausible([rep], Signal(bent, joined, None, "both", 1.0), legs(KNEE), COUNTING["squat"]) == []
 
 
+def test_a_press_whose_elbows_point_at_the_camera_is_counted_by_the_arms_length() -> None:
+    rep = Rep(0, 6, 13, True, True, True, True)
+    reach = np.concatenate([np.linspace(70, 170, 7), np.linspace(150, 70, 6)])
+    track = legs(KNEE)
+    for side in ("left", "right"):
+        track.track.xy_px[:, COCO_17.index(f"{side}_wrist")] = (0, 0)  # above the shoulders
+    for bend_deg, pressed in ((20.0, [rep]), (10.0, [])):  # 10° may be a camera that zooms
+        elbow = 160 + bend_deg / 100 * (reach - 70)
+        assert plausible([rep], Signal(reach, elbow, elbow, "both", 1.0), track, COUNTING["shoulder_press"]) == pressed
+        assert plausible([rep], Signal(reach, elbow, elbow, "both", 1.0), track, COUNTING["lateral_raise"]) == []
+
+
 def test_a_standing_person_does_no_push_ups() -> None:
     rep = Rep(0, 5, 12, True, True, True, True)
     signal = Signal(np.linspace(-175, -60, 12), np.linspace(-175, -60, 12), None, "both", 1.0)

@@ -307,6 +307,19 @@ def test_a_bar_that_comes_down_past_the_shoulders_is_one_repetition() -> None:
     elbow = wrist / 2 + out * np.sqrt(np.maximum(50**2 - (wrist**2).sum(1) / 4, 0))[:, None]  # bones of 50
 
     upward = reach_deg(shoulder, elbow, wrist, times(lowered), upward=True)
-    np.testing.assert_allclose(upward, 2 * np.degrees(np.arcsin(1 - 1.1 * lowered)), atol=1e-6)
+    reach = np.maximum(1 - 1.1 * lowered, 0)  # of two equal bones
+    np.testing.assert_allclose(upward, 2 * np.degrees(np.arcsin(reach)), atol=1e-6)
     turns = [rep.turn for rep in count(-upward, times(lowered), COUNTING["bench_press"])]
     assert turns == pytest.approx([37.5, 112.5], abs=1)
+
+
+def test_the_turn_of_an_angle_that_stands_at_its_end_is_the_middle_of_it() -> None:
+    assert counted(np.maximum(bends(2), 120.0)) == [(45, True), (120, True)]
+
+
+def test_a_push_up_that_starts_before_the_arms_are_straight_again_counts() -> None:
+    """Down to 80°, up to 145° only, down to 130° and up: 15° of the 72° that a swing typically has."""
+    parts = [(175, 80), (80, 145), (145, 130), (130, 175)]
+    angle = np.concatenate([np.linspace(*part, 30) for part in parts])
+    assert len(counted(angle, spec=COUNTING["push_up"])) == 2
+    assert len(counted(angle, spec=COUNTING["pull_up"])) == 1

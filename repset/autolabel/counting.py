@@ -47,7 +47,10 @@ class Counting:
         height: count the height of this joint over another, in torso lengths, instead of the reach angle.
         max_period_s: a repetition never takes longer.
         min_reps: fewer are something else.
-        shortens: a limb that looks shorter has bent; elsewhere it may have swung towards the camera.
+        turn_share: of the typical swing: a smaller one is neither a turn nor a return. Arms that stand on the floor
+            tremble less than others.
+        shortens_deg: in a set whose best repetition bends the joint by this, a limb that looks shorter has bent;
+            elsewhere it may have swung towards the camera, or the camera zooms.
         upward: of the limb's length only what points up counts. Hands that come down beside the chest pass the
             shoulders, and their distance from them grows again.
     """
@@ -60,7 +63,8 @@ class Counting:
     height: tuple[str, str] | None = None
     max_period_s: float = float("inf")
     min_reps: int = 1
-    shortens: bool = False
+    turn_share: float = 0.25
+    shortens_deg: float = float("inf")
     upward: bool = False
 
     @property
@@ -72,14 +76,14 @@ class Counting:
 COUNTING: dict[str, Counting] = {
     "squat": Counting("both", 25, 0.3, False, ("feet_planted", "hips_sink")),
     "lunge": Counting("mean", 25, 0.6, False, ("hips_sink",)),
-    "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold")),
+    "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold"), turn_share=0.15),
     "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
     "sit_up": Counting("mean", 20, 0.3, True, ("lying",)),
-    "bench_press": Counting("mean", 25, 0.3, False, ("lying",), shortens=True, upward=True),
+    "bench_press": Counting("mean", 25, 0.3, False, ("lying",), shortens_deg=0, upward=True),
     "bicep_curl": Counting("active", 30, 0.3, True, ("feet_planted",)),
     "tricep_extension": Counting("active", 25, 0.3, False, ("feet_planted",)),
     "dumbbell_row": Counting("active", 25, 0.3, True, ("feet_planted",)),
-    "shoulder_press": Counting("mean", 25, 0.3, True, ("feet_planted", "overhead")),
+    "shoulder_press": Counting("mean", 25, 0.3, True, ("feet_planted", "overhead"), shortens_deg=15),
     "lateral_raise": Counting("mean", 25, 0.3, True, ("feet_planted",)),
     "jumping_jack": Counting("mean", 40, 0.3, True, ("upright", "feet_part")),
     "jump_rope": Counting("mean", 0.06, 0.2, True, ("upright", "feet_planted"), ("hip", ""), 1.2, 2),
@@ -210,14 +214,14 @@ def reach_deg(a: Doubles, b: Doubles, c: Doubles, time_s: Doubles, upward: bool 
     Args:
         a, b, c: (T, 2) pixels. Best-seen: 90th percentile around the frame (`smooth.rolling_scale`), so a person who
             walks towards the camera does not seem to bend.
-        upward: the limb reaches as far as c is above a; where c is below, the angle is below 0 by as much.
+        upward: the limb reaches only as far as c is above a; 0 where it is below.
     """
     upper = rolling_scale(np.linalg.norm(a - b, axis=-1), time_s)
     lower = rolling_scale(np.linalg.norm(c - b, axis=-1), time_s)
-    span = a[:, 1] - c[:, 1] if upward else np.linalg.norm(a - c, axis=-1)
+    span = np.maximum(a[:, 1] - c[:, 1], 0.0) if upward else np.linalg.norm(a - c, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (upper**2 + lower**2 - span**2) / (2 * upper * lower)
-    return np.asarray(np.sign(span) * np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.float64)
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.float64)
 
 
 def _active(values: dict[str, Doubles]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the body must do for a turning point to be a repetition: the limb bends, the feet stay, the trunk lies or hangs.
+"""What the body must do for a turning point to be a repetition: the limb bends, the feet stay, the trunk lies.
 
 A limb that swings towards the camera, a leg that steps and arms that wave move the counting signal too. These checks
 only reject what contradicts the exercise; what cannot be measured passes.
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repset.autolabel.counting import SHALLOW_SHARE, Counting, Signal
-from repset.autolabel.reps import TURN_SHARE, Rep, repeated
+from repset.autolabel.reps import Rep, repeated
 from repset.autolabel.smooth import CleanTrack
 from repset.landmarks import SKELETONS
 from repset.schema import PoseTrack
@@ -71,11 +71,11 @@ def _travel(rep: Rep, signal: Signal) -> float:
 def _shown(rep: Rep, signal: Signal, spec: Counting, best_deg: float) -> float:
     """`_bend`, or by the limb's length where that tells and the joint at least follows it.
 
-    Arms that press a weight up from the chest do not swing towards the camera, but their elbows often point at it, and
-    then the image shows no angle.
+    Arms that press a weight up do not swing towards the camera, but their elbows often point at it (from the feet on a
+    bench, from the side when standing), and then the image shows no angle.
     """
     bend = _bend(rep, signal)
-    follows = spec.shortens and bend >= TURN_SHARE * best_deg
+    follows = best_deg >= spec.shortens_deg and bend >= spec.turn_share * best_deg
     return max(bend, _effort(signal.values, rep)) if follows else bend
 
 

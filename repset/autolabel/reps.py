@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from repset.autolabel.counting import Counting, Doubles
 
-TURN_SHARE = 0.25  # of the typical swing: a smaller one is neither a turn nor a return
 COMPLETE_SHARE = 0.7  # of the larger of a repetition's two swings: less is no full return
 RETURN_SHARE = 0.5  # of the larger swing: a movement that never comes back so far is no repetition of anything
 EDGE_SHARE = 0.75  # of the typical swing: an extreme at the clip's edge that was reached, not passed through
@@ -58,7 +57,7 @@ def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tupl
         return []
     for _ in range(2):  # the typical swing, without what is small beside it
         typical = float(np.percentile(swings, 75))
-        threshold = max(spec.shallow_range, TURN_SHARE * typical)
+        threshold = max(spec.shallow_range, spec.turn_share * typical)
         swings = _all_swings(signal, pieces, threshold)
     reps = [rep for piece in pieces for rep in _reps_of(signal, time_s, piece, threshold, typical, spec)]
     reps = [rep for rep in reps if time_s[rep.end - 1] - time_s[rep.start] <= spec.max_period_s]
@@ -111,7 +110,13 @@ def _extremes(values: Doubles, threshold: float) -> list[int]:
             rising, high = True, i
     if rising is not None:
         found.append(high if rising else low)
-    return found
+    return [_amid(values, at) for at in found]
+
+
+def _amid(values: Doubles, first: int) -> int:
+    """The middle of the frames that have the same value in a row: an angle that reached its end stands there."""
+    run = np.flatnonzero(values[first:] != values[first])
+    return first + (int(run[0]) - 1 if len(run) else len(values) - 1 - first) // 2
 
 
 def _reps_of(
