@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repset import exercises
-from repset.autolabel.counting import COUNTING, Counting, Signal, counting_signal, reach_deg
+from repset.autolabel.counting import COUNTING, Counting, Signal, counting_signal, from_upright_deg, reach_deg
 from repset.autolabel.posture import plausible
 from repset.autolabel.reps import Rep, count
 from repset.autolabel.smooth import CleanTrack, clean
-from repset.landmarks import BLAZEPOSE_33
+from repset.landmarks import BLAZEPOSE_33, COCO_17
 from repset.schema import PoseTrack
 
 SQUAT = COUNTING["squat"]  # the effort is the larger value: minus the knee angle
@@ -323,3 +323,29 @@ def test_a_push_up_that_starts_before_the_arms_are_straight_again_counts() -> No
     angle = np.concatenate([np.linspace(*part, 30) for part in parts])
     assert len(counted(angle, spec=COUNTING["push_up"])) == 2
     assert len(counted(angle, spec=COUNTING["pull_up"])) == 1
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 40.0, 90.0])
+def test_a_trunk_that_rises_is_measured_alike_from_the_feet_and_from_the_side(yaw_deg: float) -> None:
+    from_upright = 90 * (1 + np.cos(np.arange(150) / 150 * 4 * np.pi)) / 2  # lies, sits, lies, sits, lies
+    level, up = np.sin(np.radians(from_upright)), np.cos(np.radians(from_upright))
+    shoulder = 100 * np.stack([level * np.sin(np.radians(yaw_deg)), -up], axis=1)
+    found = from_upright_deg(np.zeros((150, 2)), shoulder, times(level))
+    np.testing.assert_allclose(found, from_upright, atol=3)  # the best-seen tenth is taken for the whole length
+    assert len(count(-found, times(level), COUNTING["sit_up"])) == 2
+
+
+def test_a_sit_up_filmed_from_the_feet_is_counted_by_the_trunk_that_rises() -> None:
+    """The knees stay where they are, before the hips: the hip's angle in the image hardly changes."""
+    from_upright = 70 * (1 + np.cos(np.arange(150) / 150 * 4 * np.pi)) / 2
+    xy = np.full((150, 17, 2), np.nan, np.float32)
+    for side, x in (("left", 120.0), ("right", 100.0)):
+        xy[:, COCO_17.index(f"{side}_shoulder")] = np.stack(
+            [np.full(150, x), 200 - 60 * np.cos(np.radians(from_upright))], axis=1
+        )
+        xy[:, COCO_17.index(f"{side}_hip")] = (x, 200)
+        xy[:, COCO_17.index(f"{side}_knee")] = (x, 170)
+    track = PoseTrack("coco_17", times(from_upright), xy, np.ones((150, 17), np.float32), 0, 0)
+    cleaned = clean(track, 0.0)
+    signal = counting_signal("sit_up", cleaned)
+    assert len(count(signal.values, track.time_s, COUNTING["sit_up"])) == 2

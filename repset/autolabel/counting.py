@@ -53,6 +53,8 @@ class Counting:
             elsewhere it may have swung towards the camera, or the camera zooms.
         upward: of the limb's length only what points up counts. Hands that come down beside the chest pass the
             shoulders, and their distance from them grows again.
+        trunk_rises: where that swings more, count how far the trunk is from upright, by how high the shoulders are over
+            the hips: from the feet a hip shows no bend.
     """
 
     combine: Combine
@@ -66,6 +68,7 @@ class Counting:
     turn_share: float = 0.25
     shortens_deg: float = float("inf")
     upward: bool = False
+    trunk_rises: bool = False
 
     @property
     def shallow_range(self) -> float:
@@ -78,7 +81,7 @@ COUNTING: dict[str, Counting] = {
     "lunge": Counting("mean", 25, 0.6, False, ("hips_sink",)),
     "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold"), turn_share=0.15),
     "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
-    "sit_up": Counting("mean", 20, 0.3, True, ("lying",)),
+    "sit_up": Counting("mean", 20, 0.3, True, ("lying",), trunk_rises=True),
     "bench_press": Counting("mean", 25, 0.3, False, ("lying",), shortens_deg=0, upward=True),
     "bicep_curl": Counting("active", 30, 0.3, True, ("feet_planted",)),
     "tricep_extension": Counting("active", 25, 0.3, False, ("feet_planted",)),
@@ -205,7 +208,8 @@ def _one_side(spec: Counting, signal: str, side: str, clean: CleanTrack) -> Doub
     if any(joint not in names for joint in (angle.a, angle.b, angle.c)):
         return np.full(len(track.time_s), np.nan)
     a, b, c = (track.xy_px[:, names.index(joint)].astype(np.float64) for joint in (angle.a, angle.b, angle.c))
-    return reach_deg(a, b, c, track.time_s, spec.upward)
+    reach = reach_deg(a, b, c, track.time_s, spec.upward)
+    return max(reach, from_upright_deg(b, a, track.time_s), key=_spread) if spec.trunk_rises else reach
 
 
 def reach_deg(a: Doubles, b: Doubles, c: Doubles, time_s: Doubles, upward: bool = False) -> Doubles:
@@ -224,16 +228,32 @@ def reach_deg(a: Doubles, b: Doubles, c: Doubles, time_s: Doubles, upward: bool 
     return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.float64)
 
 
+def from_upright_deg(root: Doubles, end: Doubles, time_s: Doubles) -> Doubles:
+    """(T,) angle of a bone to the vertical, 0 pointing up, had it in every frame the length it shows when best seen.
+
+    Args:
+        root, end: (T, 2) pixels, NaN unknown.
+    """
+    length = rolling_scale(np.linalg.norm(end - root, axis=-1), time_s)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.degrees(np.arccos(np.clip((root[:, 1] - end[:, 1]) / length, -1, 1))), np.float64)
+
+
 def _active(values: dict[str, Doubles]) -> list[str]:
     """Both arms where they move together, else the one that moves more."""
     left, right = values["left"], values["right"]
     known = np.isfinite(left) & np.isfinite(right)
-    spread = {side: float(np.subtract(*np.nanpercentile(values[side], (95, 5)))) for side in values}
+    spread = {side: _spread(values[side]) for side in values}
     if known.sum() > 2 and min(spread.values()) > 0:
         together = float(np.corrcoef(left[known], right[known])[0, 1])
         if together > 0.3 and min(spread.values()) > 0.4 * max(spread.values()):
             return ["left", "right"]
     return [max(("left", "right"), key=lambda side: spread[side])]
+
+
+def _spread(values: Doubles) -> float:
+    """From the 5th to the 95th percentile of what is known; 0 where nothing is."""
+    return float(np.subtract(*np.nanpercentile(values, (95, 5)))) if np.isfinite(values).any() else 0.0
 
 
 def _level_gaps(left: Doubles, right: Doubles) -> tuple[Doubles, Doubles]:

@@ -160,26 +160,26 @@ def _hands_hold(clean: CleanTrack, rep: Rep) -> bool:
 def _upright(clean: CleanTrack, rep: Rep) -> bool:
     """The trunk stands, and is not seen along its axis."""
     inside = slice(rep.start, rep.end)
-    lean, foreshortened = _lean(clean.track, inside)
+    lean, foreshortened = _lean(clean.track, inside, 50)
     return not len(lean) or (not foreshortened and float(np.median(lean)) < UPRIGHT_BELOW_DEG)
 
 
 def _lying(clean: CleanTrack, rep: Rep) -> bool:
-    """The trunk is off the vertical at some time of the repetition, or is seen along its axis."""
+    """The trunk is off the vertical at some time of the repetition, or is then seen along its axis."""
     inside = slice(rep.start, rep.end)
-    lean, foreshortened = _lean(clean.track, inside)
+    lean, foreshortened = _lean(clean.track, inside, 10)
     return not len(lean) or foreshortened or float(np.percentile(lean, 90)) >= UPRIGHT_BELOW_DEG
 
 
-def _lean(track: PoseTrack, inside: slice) -> tuple[Doubles, bool]:
-    """Known angles of the trunk to the vertical, and whether it looks too short to have one."""
+def _lean(track: PoseTrack, inside: slice, percentile: float) -> tuple[Doubles, bool]:
+    """Known angles of the trunk to the vertical, and whether its length (at that percentile) is too short for one."""
     up = _middle(track, "shoulder", inside) - _middle(track, "hip", inside)
     across = np.linalg.norm(_point(track, "left_shoulder", inside) - _point(track, "right_shoulder", inside), axis=-1)
     lean = np.degrees(np.arctan2(np.abs(up[:, 0]), -up[:, 1]))
     known = np.isfinite(lean)
     if not known.any():
         return lean[known], False
-    short = np.median(np.linalg.norm(up[known], axis=-1)) < FORESHORTENED * np.nanmedian(across)
+    short = np.percentile(np.linalg.norm(up[known], axis=-1), percentile) < FORESHORTENED * np.nanmedian(across)
     return lean[known], bool(short)
 
 
