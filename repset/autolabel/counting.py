@@ -3,8 +3,8 @@
 Counting is kept apart from judging. What is counted is a *reach angle*: the angle a limb would have, had its two
 bones in every frame the length they show when best seen (law of cosines on the distance of the limb's ends). Unlike
 the interior angle it does not jump when the middle joint points at the camera, and being made of ratios it does not
-depend on the size of the person in the picture. Where cameras often hide it, what rises is counted instead. Judging uses
-the true interior angles (repset.autolabel.form).
+depend on the size of the person in the picture. Where cameras often hide it, what rises is counted instead. Judging
+uses the true interior angles (repset.autolabel.form).
 All shares and minima below are the project's own choice, set on what a body can do and checked on clips counted by eye.
 """
 
