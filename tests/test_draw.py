@@ -167,6 +167,41 @@ def test_the_arc_of_an_elbow_that_points_at_the_camera_is_not_drawn() -> None:
         assert changed(blank(), image).any() == drawn
 
 
+@pytest.mark.parametrize(("elbow", "arc"), [((190, 100), True), ((181, 80), False)])
+def test_an_overlay_knows_the_length_of_the_trunk_and_so_which_elbow_is_seen_end_on(
+    elbow: tuple[int, int], arc: bool
+) -> None:
+    one = track(2)
+    one.xy_px[:, PENN_13.index("left_elbow")] = elbow
+    bare, named = (next(overlay_frames([blank()], one, [], [], name)) for name in ("", "bicep_curl"))
+    around = np.s_[elbow[1] - 12 : elbow[1] + 12, elbow[0] - 6 : elbow[0] + 6]
+    assert changed(bare, named)[around].any() == arc
+
+
+def test_the_degrees_of_the_fault_and_of_what_is_counted_do_not_cover_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boxes: list[tuple[int, ...]] = []
+
+    def noted(*args: Any, **named: Any) -> Any:
+        boxes.append(box := draw_angle(*args, **named))
+        return box
+
+    monkeypatch.setattr("repset.draw.body.draw_angle", noted)
+    one = track(2)
+    for side in ("left", "right"):  # sitting back: the angle of the hip opens upwards, as the trunk's lean does
+        hip = one.xy_px[:, PENN_13.index(f"{side}_hip")]
+        one.xy_px[:, PENN_13.index(f"{side}_shoulder")] = hip + np.float32([-30, -52])
+        one.xy_px[:, PENN_13.index(f"{side}_knee")] = hip + np.float32([20, -35])
+    lean = {**FORM[1], "rep": None, "level": "frame", "start": 0, "end": 2, "signal": "trunk_lean"}
+    next(overlay_frames([blank()], one, [], [lean], "sit_up"))
+    written = [box for box in boxes if box]
+    assert len(written) > 1
+    for k, (left, top, right, bottom) in enumerate(written):
+        for x0, y0, x1, y1 in written[:k]:
+            assert right <= x0 or left >= x1 or bottom <= y0 or top >= y1
+
+
 def test_an_angle_is_drawn_beside_its_joint() -> None:
     image = blank()
     draw_angle(image, np.array([160.0, 60.0]), np.array([160.0, 120.0]), np.array([220.0, 120.0]))

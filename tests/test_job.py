@@ -364,3 +364,16 @@ def test_index_without_samples_is_one_sentence(project: Project) -> None:
     assert str(caught.value) == (
         f"{index}/samples.parquet: expected samples to label, found none. Run: repset index none."
     )
+
+
+def test_memory_goes_back_when_the_poses_are_known_and_before_they_are_labelled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(work, "poses_of", lambda *_: done.append("poses") or (None, False))
+    monkeypatch.setattr(work, "give_back", lambda: done.append("given back"))
+    monkeypatch.setattr(work, "_label", lambda *_: done.append("labels"))
+    task = Task(0, "clip", "clip.mp4", "video", tmp_path / "clip.mp4", None, 0, None)
+    options = work.Options(None, "default", "full", 0.5, tmp_path)
+    work.run_task(task, options, tmp_path, lambda *_: None)
+    assert done == ["poses", "given back", "labels"]

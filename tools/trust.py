@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import trust_clips
 import trust_relations as relations
-from trust_rendered import EXERCISES, Measured, Plan, limit_deg, run
+from trust_rendered import EXERCISES, Measured, Plan, limit_deg, run, yaw_deg
 
 from repset.angles import END_ON_SHARE
 from repset.exercises import BY_NAME, NAMES, NONE
@@ -101,9 +101,11 @@ def drawn(options: argparse.Namespace) -> None:
     around = _run(EXERCISES, options, options.anywhere, anywhere=True)
     _print_drawn("with the camera anywhere around", around)
     judged = [name for name in EXERCISES if limit_deg(name) is not None]
-    _print_form(_run(judged, options, options.planted, planted=True), errors, around, options.plot)
+    planted = _run(judged, options, options.planted, planted=True)
+    _print_form(planted, errors, around, options.plot)
     _print_visibility([*chosen, *around])
     _print_borders([*chosen, *around])
+    _print_oblique(planted)
 
 
 def _run(
@@ -131,13 +133,13 @@ def _print_drawn(title: str, results: list[Measured]) -> dict[str, float]:
         named = [error for name, error in errors.items() if BY_NAME[name].signal == signal]
         print(f"\nMedian over the exercises, {signal}: {np.nanmedian(named):.1f}°.", end="")
     print(f"\nCount exact in {exact} of {len(results)} clips ({exact / max(1, len(results)):.1%}).")
-    wrong = [
-        f"{one.plan.exercise} {one.plan.number} at {one.azimuth_deg:.0f}°: {one.reps} for {one.true_reps}"
-        for one in results
-        if one.reps != one.true_reps
-    ]
+    wrong = [f"{_clip(one)}: {one.reps} for {one.true_reps}" for one in results if one.reps != one.true_reps]
     print("Not exact:", "; ".join(wrong) or "none")
     return errors
+
+
+def _clip(one: Measured) -> str:
+    return f"{one.plan.exercise} {one.plan.number} at {one.azimuth_deg:.0f}°"
 
 
 def _print_form(form: list[Measured], errors: dict[str, float], around: list[Measured], plot: Path | None) -> None:
@@ -169,7 +171,11 @@ def _print_form(form: list[Measured], errors: dict[str, float], around: list[Mea
     for title, clips in (("these clips", form), ("the camera anywhere", around)):
         elsewhere = [one for one in clips if limit_deg(one.plan.exercise) is not None and not one.scorable]
         told = [verdict for one in elsewhere for _, verdict in one.verdicts]
-        print(f"From where the rule does not hold, {title}: called correct {told.count('correct')} of {len(told)}.")
+        named = [
+            f"{_clip(one)} ({deg:.0f}°)" for one in elsewhere for deg, verdict in one.verdicts if verdict == "correct"
+        ]
+        print(f"From where the rule does not hold, {title}: called correct {len(named)} of {len(told)}", end="")
+        print(f": {', '.join(named)} (true angle)." if named else ".")
     if plot is not None:
         _plot(rows, plot)
 
@@ -203,6 +209,17 @@ def _print_borders(results: list[Measured]) -> None:
         print(
             f"\nYaw of {len(yaw)} clips: wrong by {np.median(np.abs(yaw)):.1f}° (median), bias {np.median(yaw):+.1f}°."
         )
+
+
+def _print_oblique(planted: list[Measured]) -> None:
+    """How far clips that are taken for three quarter are truly turned: what oblique limits have to allow for."""
+    print("\n**Planted clips taken for three quarter**\n\n| exercise | clips | true yaw, median |\n|---|--:|--:|")
+    for name in [*dict.fromkeys(one.plan.exercise for one in planted)]:
+        true = [
+            yaw_deg(one.azimuth_deg) for one in planted if one.plan.exercise == name and one.view == "three_quarter"
+        ]
+        if true:
+            print(f"| {name} | {len(true)} | {np.median(true):.0f}° |")
 
 
 def _plot(rows: list[tuple[str, float, str]], path: Path) -> None:
@@ -240,6 +257,8 @@ def main() -> None:
     made.add_argument("--jobs", type=int, default=2)
     made.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if options.part == "drawn" and options.clips < 1:
+        made.error("--clips: expected at least 1, since --planted is held against the angle errors that they have")
     if options.part == "clips":
         negatives(options.folder)
         relate(options.folder, not options.no_pictures)

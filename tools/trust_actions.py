@@ -3,8 +3,8 @@
     python tools/trust_actions.py PROJECT --source penn_action
 
 PROJECT must hold the indexed source: `repset pull penn_action`, `repset index penn_action`. A clip whose counted joints
-nobody could see (annotated as not visible in most frames) has nothing to count and stands apart. `jump_rope` is left
-out: its clips show several hops, and nobody wrote down how many.
+are annotated as visible in less than 15 % of the frames has nothing to count and stands apart. `jump_rope` is left out:
+its clips show several hops, and nobody wrote down how many.
 """
 
 import argparse

@@ -161,7 +161,7 @@ class Measured:
     scorable: the camera stands where that rule has a limit; joints: (N, 2) visibility of every common joint in
     every frame, and how far it lies from the truth, in lengths of the trunk; elbows: (M, 2) share of its length at
     which the shorter-seen bone of an elbow is seen, and |degrees| of the elbow's error, where it is the counted
-    angle; yaw_error_deg: of the view, signed, NaN where it is unknown."""
+    angle; view: what the clip was taken for; yaw_error_deg: of that view, signed, NaN where it is unknown."""
 
     plan: Plan
     azimuth_deg: float
@@ -173,6 +173,7 @@ class Measured:
     scorable: bool
     joints: Doubles
     elbows: Doubles
+    view: str
     yaw_error_deg: float
 
 
@@ -208,12 +209,12 @@ def measure(plan: Plan) -> Measured:
             rep = min(near)[1]
             told = next((f.verdict for f in findings.get(rep, []) if rule and f.rule.id == rule.id), verdict[rep])
         pairs.append((deg, told))
-    every = np.concatenate(errors) if errors else np.empty(0)
+    every, seen = np.concatenate(errors) if errors else np.empty(0), estimate(track)
     return Measured(
         plan, drawn.azimuth_deg, len(drawn.turns), len(found), every, float(known.mean()),
         tuple(pairs), holds_from(plan.exercise, drawn.azimuth_deg), _distances(drawn),
         _elbows(drawn) if signal == "elbow" else np.empty((0, 2)),
-        estimate(track).yaw_deg - yaw_deg(drawn.azimuth_deg),
+        seen.name, seen.yaw_deg - yaw_deg(drawn.azimuth_deg),
     )  # fmt: skip
 
 

@@ -154,11 +154,14 @@ def draw_signal(
     gate: float,
     body: float,
     torso_px: float = math.nan,
-) -> None:
+    taken: Sequence[Box] = (),
+) -> list[Box]:
     """The better side's angle, and the other's where it would not lie upon it; none where a bone is seen end-on.
 
     Args:
         torso_px: the body's size, as in `repset.angles.evaluate`; NaN: it is not known whether one is.
+        taken: as in `draw_angle`.
+    Returns: boxes of the degrees that were written.
     """
     shown = np.where(_shown(xy_px, visibility, gate)[:, None], xy_px, np.nan).astype(np.float32)
     drawn: list[Floats] = []
@@ -168,9 +171,10 @@ def draw_signal(
         near = [p for p in drawn if float(np.hypot(*(p - b))) < 0.2 * body]
         known = np.isfinite(angles.evaluate(row.name, shown[None], skeleton, np.array([torso_px]))[0])
         if known and not near:
-            tag = draw_angle(image, a, b, c, body_px=body, taken=tags)
+            tag = draw_angle(image, a, b, c, body_px=body, taken=[*taken, *tags])
             drawn.append(b)
             tags += [tag] if tag else []
+    return tags
 
 
 def _joint(name: str, row: angles.Angle, xy_px: Floats, skeleton: str) -> Floats:

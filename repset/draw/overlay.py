@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from repset.angles import Angle, trunk_px
-from repset.draw.body import MIN_VISIBILITY, angle_sides, body_size_px, draw_signal, draw_skeleton
+from repset.draw.body import MIN_VISIBILITY, Box, angle_sides, body_size_px, draw_signal, draw_skeleton
 from repset.draw.canvas import Image, fit_text, panel, put_text, text_px, text_size, wrap_text
 from repset.exercises import BY_NAME as EXERCISE
 from repset.palette import GREY, VERDICTS, WHITE, Colour
@@ -141,8 +141,10 @@ def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None 
         draw_skeleton(image, xy, seen, track.skeleton, min_visibility=gate, body_px=clip.body_px)
         wanted = EXERCISE[name].signal if name in EXERCISE else None
         fault = verdict["signal"] if verdict and verdict["verdict"] == "incorrect" else None
+        tags: list[Box] = []
         for signal in dict.fromkeys(filter(None, (wanted, fault))):
-            draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, clip.body_px, clip.torso_px)
+            sizes = clip.body_px, clip.torso_px
+            tags += draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, *sizes, taken=tags)
     counting = name and not still and (clip.reps or name in EXERCISE)
     draw_counter(image, name, clip.counted_at(t) if counting else None)
     if verdict is not None:
