@@ -14,12 +14,13 @@ with the accepted proposals, with all proposals, and with the truth of the other
 seeds. Acceptance is the stage's own (repset.curate), calibrated on the fold calibration.
 
 Every training is written to its own folder and never done twice, so a run that was stopped goes on; results.json holds
-whatever is there. At 0.38 s a step on two quiet cores the nine trainings of the published recipe take 17 minutes.
+whatever is there, with the steps that were run (whole epochs) and their seconds (since the last stop, if any).
 With other steps or another size than params.yaml the results say so.
 """
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,9 @@ class Bench:
         self.rows = read_rows(self.table, "curated")
         self.params = load_params(project)
         own = self.params.train.segmentation
-        self.budget = {"max_steps": steps or own.max_steps, "size_px": size or own.size_px}
+        limit = steps or own.max_steps
+        # The steps end a training, never the epochs: each has at least one.
+        self.budget = {"max_steps": limit, "epochs": limit or own.epochs, "size_px": size or own.size_px}
 
     def recipes(self, seeds: int, rates: Sequence[float]) -> dict[str, Any]:
         """Ours, published with each rate, and the difference to the best published one."""
@@ -164,12 +167,15 @@ class Bench:
                 table = write_table(temporary / "table.parquet", "curated", rows)
                 group = self.params.train.model_copy(update={"seed": seed, "segmentation": recipe})
                 assert isinstance(group, TrainParams)
+                begun = time.perf_counter()
                 segmentation.fit(self.project, {self.source: table}, group, temporary / "model", "cpu", shown)
+                seconds = time.perf_counter() - begun
                 tally = self.score(temporary / "model")
                 card = load_card(temporary / "model", segmentation.MODEL)
                 by_group = {group: counts.tolist() for group, counts in sorted(tally.confusion.items())}
                 validation = card.training.get("validation/miou")
-                scores = {"validation_miou": validation, **tally.scores(), "by_group": by_group}
+                cost = {"steps": card.training["steps"], "seconds": round(seconds, 1)}
+                scores = {"validation_miou": validation, **cost, **tally.scores(), "by_group": by_group}
                 write_json(temporary / "scores.json", scores)
         found: dict[str, Any] = read_json(folder / "scores.json")
         muscles, nothing = found["miou_muscles"], found["baseline"]["miou"]
@@ -252,6 +258,8 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "miou": mean(runs, "miou"),
         "miou_interval_95": interval(together(runs)),
         "miou_by_seed": [run["miou"] for run in runs],
+        "steps": runs[0]["steps"],
+        "seconds": mean(runs, "seconds"),
         "miou_muscles": mean(runs, "miou_muscles"),
         "all_background": runs[0]["baseline"]["miou"],
         "iou": {name: float(np.mean([run["iou"][name] or 0 for run in runs])) for name in runs[0]["iou"]},
