@@ -77,6 +77,8 @@ def test_a_quarter_of_the_groups_keeps_its_gold(bench: ModuleType, drawn: Projec
 def test_the_published_recipe_stays_as_published_but_for_the_budget(
     bench: ModuleType, drawn: Project, tmp_path: Path
 ) -> None:
+    many = bench.Bench(drawn, SOURCE, tmp_path / "out", 5000, None)
+    assert many.ours().epochs == many.published(0.0003).epochs == 5000  # the steps end a training, not its epochs
     own = bench.Bench(drawn, SOURCE, tmp_path / "out", 7, 96).published(0.0003)
     assert (own.max_steps, own.size_px, own.learning_rate, own.encoder_weights) == (7, 96, 0.0003, None)
     assert (own.loss, own.average, own.class_aware, own.mirror_views) == ("cross_entropy", None, False, False)
@@ -115,11 +117,13 @@ def test_the_bars_are_of_the_rate_chosen_on_validation(
     def train(name: str, *rest: Any) -> dict[str, Any]:
         hit, validation = runs[name.split(" seed")[0]]
         score = {"iou": {"biceps": hit / 50}, "boundary_f1": {"mean": 0.5}, "calibration_error": {"all": 0.1}}
+        score |= {"steps": 28, "seconds": 10.0 + rest[-1]}
         return counts(hit, 50 - hit) | score | {"validation_miou": validation, "baseline": {"miou": 0.2}}
 
     monkeypatch.setattr(one, "train", train)
     found = one.recipes(2, (0.1, 0.2))
     assert found["published_chosen_on_validation"] == "published 0.1"
+    assert (found["recipes"]["ours"]["steps"], found["recipes"]["ours"]["seconds"]) == (28, 10.5)
     assert found["ours_minus_published"]["miou_muscles"] == pytest.approx(0.2)
     assert list(found["bars"].values()) == [True, True, True]
     runs["published 0.1"] = (37, 0.4)
