@@ -12,7 +12,10 @@ from torch import nn
 
 from repset.errors import RepsetError
 from repset.learn import fit
+from repset.learn.learner import Learner, warm_cosine
 from repset.learn.losses import build_loss
+from repset.learn.order import Items, Seeded, Shuffle
+from repset.learn.plan import Plan
 
 pytestmark = pytest.mark.train
 
@@ -33,10 +36,10 @@ class Points:
         return self.points[index] + self.noise * torch.randn(3), self.labels[index]
 
 
-def plan(**changes: Any) -> fit.Plan:
+def plan(**changes: Any) -> Plan:
     values = dict(name="points", inputs=None, seed=3, classes=2, score="macro_f1", batch=8, epochs=4, max_steps=None,
                   learning_rate=0.05, step_epochs=2, gamma=0.5)  # fmt: skip
-    return fit.Plan(**{**values, **changes})
+    return Plan(**{**values, **changes})
 
 
 def network() -> nn.Module:
@@ -47,7 +50,7 @@ RECIPE: dict[str, Any] = dict(loss="dice_cross_entropy", weight_decay=0.01, warm
 """Everything a checkpoint must bring back: the schedule's step, the moments of AdamW, the moving average."""
 
 
-NO_ITEMS = fit._Seeded(cast("fit.Items", ()), 0)
+NO_ITEMS = Seeded(cast("Items", ()), 0)
 
 
 def run(folder: Path, training: Any = None, validation: Any = None, progress: Any = fit.silent, **changes: Any) -> Any:
@@ -156,7 +159,7 @@ def test_nothing_to_train_on_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_ignored_labels_do_not_teach(tmp_path: Path) -> None:
-    learner = fit._Learner(network(), plan(), 1, fit.silent, NO_ITEMS)
+    learner = Learner(network(), plan(), 1, fit.silent, NO_ITEMS)
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [5.0, -5.0]])
     kept = learner.loss(logits[:2], torch.tensor([0, 1]))
     assert torch.equal(learner.loss(logits, torch.tensor([0, 1, 255])), kept)
@@ -171,14 +174,14 @@ def test_cuda_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
 
 def test_class_weights_change_what_a_mistake_costs() -> None:
     """One item of class 0 taken for 1 (weight 1) and one of class 1 that is right (weight 3), by hand."""
-    learner = fit._Learner(network(), plan(weights=(1.0, 3.0)), 1, fit.silent, NO_ITEMS)
+    learner = Learner(network(), plan(weights=(1.0, 3.0)), 1, fit.silent, NO_ITEMS)
     loss = learner.loss(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), torch.tensor([0, 1]))
     wrong, right = math.log(1 + math.e**2), math.log(1 + math.e**-2)
     assert float(loss) == pytest.approx((1 * wrong + 3 * right) / 4, rel=1e-6)
 
 
 def test_the_rate_rises_and_falls_as_a_cosine() -> None:
-    factors = [fit.warm_cosine(3, 11, step) for step in range(11)]
+    factors = [warm_cosine(3, 11, step) for step in range(11)]
     assert factors[:4] == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1])
     assert factors[7] == pytest.approx(0.5)  # half way from step 3 to step 11
     assert factors[10] == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
@@ -186,7 +189,7 @@ def test_the_rate_rises_and_falls_as_a_cosine() -> None:
 
 def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
     """Decays 1/10, 2/11, ... by hand on one parameter that is set to a new value at each step."""
-    learner = fit._Learner(nn.Linear(1, 1), plan(average=0.5, loss="cross_entropy"), 4, fit.silent, NO_ITEMS)
+    learner = Learner(nn.Linear(1, 1), plan(average=0.5, loss="cross_entropy"), 4, fit.silent, NO_ITEMS)
     values, expected = [1.0, 2.0, 4.0], 1.0
     for step, value in enumerate(values, 1):
         with torch.no_grad():
@@ -209,7 +212,7 @@ def test_a_training_keeps_the_average_with_these_statistics(tmp_path: Path, judg
 
 
 def test_draw_weights_say_how_often_an_item_comes() -> None:
-    sampler = fit._Shuffle(4, 0, (1.0, 1.0, 1.0, 5.0))
+    sampler = Shuffle(4, 0, (1.0, 1.0, 1.0, 5.0))
     seen = []
     for epoch in range(500):
         sampler.set_epoch(epoch)

@@ -95,7 +95,7 @@ def test_the_command_learns_from_pictures(project: Project, tmp_path: Path, monk
     done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     found = json.loads(into.read_text(encoding="utf-8"))
-    assert found["sees"] == {"by": "frames", "encoder": "resnet18", "encoder_weights": "none"}
+    assert found["sees"] == {"by": "frames", "encoder": "tu-tf_efficientnet_lite0", "encoder_weights": "none"}
     assert (found["actions"], found["clips"]) == (3, 6)
     # All clips show the same pictures: nothing tells them apart, so each ranks the groups as the prior does.
     assert found["seen"]["map"]["ridge"] <= found["seen"]["map"]["prior"] + 1e-6

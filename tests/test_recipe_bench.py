@@ -89,7 +89,8 @@ def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tm
     arms = one.arms(1)
     assert arms["data"] == "rendered sample"
     (taken,) = arms["acceptance"]
-    assert (taken["calibration_groups"], taken["groups_missing"], taken["accepted"]) == (2, 57, 0)
+    assert (taken["calibration_groups"], taken["accepted"]) == (2, 0)
+    assert all(pool["groups_missing"] >= 57 for pool in taken["pools"])
     assert taken["proposed"] == 6
     # Nothing is accepted, so that arm is the bootstrap itself.
     assert arms["arms"]["accepted"] == arms["arms"]["bootstrap"]

@@ -343,8 +343,9 @@ def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", offline)
     assert message(lambda: segmentation.build(SHAPE | {"encoder": "resnet34"}, "imagenet"), RepsetError) == (
-        "encoder_weights 'imagenet' of resnet34 cannot be had (no route to the hub). "
-        "Connect to the network for the first training, or set encoder_weights: null."
+        "encoder_weights 'imagenet' of resnet34 cannot be had (no route to the hub). Connect to the network for the "
+        "first run, take an encoder whose weights are installed (tu-tf_efficientnet_lite0), "
+        "or set encoder_weights: null."
     )
 
 

@@ -5,9 +5,10 @@
 
 The project must hold the seed table of the source: run `dvc repro` first, or pull, index, check, split and seed it.
 
-recipes: the published recipe (pipelines/real.yaml, without ImageNet weights, at the size and steps of params.yaml) with
-three learning rates, and ours (params.yaml, group train), over the same seeds. The rate is chosen on the fold
-validation; the fold test is scored once a training.
+recipes: the published recipe (pipelines/real.yaml, at the size and steps of params.yaml) with three learning rates, and
+ours (params.yaml, group train), over the same seeds. The rate is chosen on the fold validation; the fold test is scored
+once a training. The published recipe's encoder begins untrained, since its ImageNet weights would have to be fetched:
+--fetch fetches them, --same-encoder gives it ours with its weights, so that what is left is the recipe.
 
 arms: a quarter of the training groups keeps its gold, the others lose it. Trained on that quarter alone (bootstrap),
 with the accepted proposals, with all proposals, and with the truth of the others (oracle): the same recipe, steps and
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from repset.curate.acceptance_bound import choose
+from repset.curate.acceptance import is_sure, pool_of, pools_of
 from repset.curate.acceptance_items import Item, is_wrong, items_of
 from repset.errors import DataError
 from repset.learn import segmentation
@@ -46,6 +47,7 @@ GOLD_SHARE = 0.25
 BARS = (0.10, 0.08, 0.03)
 """What is aimed at, in mIoU over the muscles: the published recipe above background everywhere, ours above it, and the
 lower end of the interval of that difference."""
+DEPTH = ("encoder_depth", "decoder_channels")
 LEARNED = ("sample_id", "target", "value", "blob", "tier")
 Rows = list[dict[str, Any]]
 
@@ -61,9 +63,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="[default: train.segmentation.max_steps]")
     parser.add_argument("--size", type=int, help="[default: train.segmentation.size_px]")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the published recipe")
+    encoder = parser.add_mutually_exclusive_group()
+    encoder.add_argument("--fetch", action="store_true", help="ImageNet weights for the published recipe's encoder")
+    encoder.add_argument("--same-encoder", action="store_true", help="our encoder and weights in the published recipe")
     options = parser.parse_args()
     project = Project(options.project.resolve())
     bench = Bench(project, options.source, options.out.resolve(), options.steps, options.size)
+    bench.encoder = "fetched" if options.fetch else "ours" if options.same_encoder else "untrained"
     found = bench.recipes(options.seeds, options.rates) if options.part == "recipes" else bench.arms(options.seeds)
     path = options.out / "results.json"
     results = read_json(path) if path.is_file() else {}
@@ -72,7 +78,13 @@ def main() -> None:
 
 
 class Bench:
-    """One source's trainings and their scores."""
+    """One source's trainings and their scores.
+
+    Attributes:
+        encoder: of the published recipe: its own untrained | its own fetched | ours.
+    """
+
+    encoder = "untrained"
 
     def __init__(self, project: Project, source: str, out: Path, steps: int | None, size: int | None) -> None:
         self.project, self.source, self.out = project, source, out
@@ -98,6 +110,7 @@ class Bench:
         difference = compare(scores["ours"], scores[best])
         return {
             **self.facts(seeds),
+            "published_encoder": self.encoder,
             "recipes": {name: {"validation_miou": judged[name], **summary(runs)} for name, runs in scores.items()},
             "published_chosen_on_validation": best,
             "ours_minus_published": difference,
@@ -155,7 +168,13 @@ class Bench:
         """pipelines/real.yaml within the budget."""
         path = self.project.pipelines / "real.yaml"
         own = parse(type(self.params), load_yaml(path), path).train.segmentation
-        return own.model_copy(update={**self.budget, "encoder_weights": None, "learning_rate": rate})
+        ours = self.params.train.segmentation
+        begins: dict[str, Any] = {
+            "untrained": {"encoder_weights": None},
+            "fetched": {},
+            "ours": {key: getattr(ours, key) for key in ("encoder", "encoder_weights", *DEPTH)},
+        }[self.encoder]
+        return own.model_copy(update={**self.budget, **begins, "learning_rate": rate})
 
     def train(self, name: str, rows: Rows, recipe: SegmentationTrain, seed: int) -> dict[str, Any]:
         """Train and score, unless that was done: test scores by group, the validation score, and the folder."""
@@ -218,18 +237,12 @@ def sorted_out(
         truth.setdefault(row["sample_id"], []).append(row)
     wrong = {id(item): is_wrong(task, item, truth[item.sample_id]) for item in items}
     known = [item for item in items if item.fold == "calibration"]
-    choice = choose(
-        np.array([item.score for item in known]),
-        np.array([wrong[id(item)] for item in known]),
-        np.unique([item.group for item in known], return_inverse=True)[1].astype(np.int64),
-        params.max_error,
-        params.confidence,
-    )
+    pools = pools_of([(item, wrong[id(item)]) for item in known], params)
     context = {row["sample_id"]: row for row in rest}
     mine = [item for item in items if item.sample_id in context]
-    accepted = [item for item in mine if choice.threshold is not None and item.score >= choice.threshold]
+    accepted = [item for item in mine if (pool := pool_of(item, pools)) and is_sure(item, pool)]
     facts = {
-        **asdict(choice),
+        "pools": [{"classes": list(pool.kinds), **asdict(pool.choice)} for pool in pools],
         "calibration_groups": len({item.group for item in known}),
         "proposed": len(mine),
         "proposed_wrong": sum(wrong[id(item)] for item in mine),

@@ -24,7 +24,10 @@ def sees(function: Callable[..., None]) -> Callable[..., None]:
             help="Of that encoder: fetched once, or drawn at random.",
         ),
         click.option(
-            "--encoder", default="resnet18", show_default=True, help="Frozen image encoder, for frames and both.",
+            "--encoder",
+            default="tu-tf_efficientnet_lite0",
+            show_default=True,
+            help="Frozen image encoder, for frames and both.",
         ),
         click.option(
             "--sees", type=click.Choice(SEES), default="pose", show_default=True,

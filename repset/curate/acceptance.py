@@ -2,7 +2,9 @@
 
 A threshold is sought for every class of every source by itself (`acceptance_bound`), on items whose truth is known and
 from which nothing was learned: the fold calibration with gold labels, the ledger's corrections included. Classes with
-few groups there are pooled. A source without gold is audited first: people judge a random draw of candidates.
+few groups there are pooled; only images in which no muscle is seen stay by themselves, since their score speaks of no
+overlap and would mix with the others' at random. A source without gold is audited first: people judge a random draw of
+candidates.
 
 Taken are candidates above the threshold: fold train (a proposal must never become what a model is chosen or judged
 by), without a label of the dataset, and not those that people have found wrong.
@@ -69,7 +71,7 @@ def accept(project: Project, task: str, source: str, params: AcceptParams) -> Bu
     labelled = {name for name, slots in truth.items() if any(slot.dataset is not None for slot in slots)}
     candidates = [item for item in items if item.fold == "train" and item.sample_id not in labelled]
     known = _known(task, items, candidates, truth, labelled, params)
-    pools = _pools(known.items, params)
+    pools = pools_of(known.items, params)
     taken, refused = [], Counter[str]()
     for item in items:
         reason = _refusal(item, labelled, pools)
@@ -181,12 +183,16 @@ def _found_wrong(task: str, item: Item, slots: Sequence[Slot]) -> bool:
     return _is_judged(item, slots) and is_wrong(task, item, _rows(slots))
 
 
-def _pools(known: Sequence[tuple[Item, bool]], params: AcceptParams) -> list[Pool]:
-    """Classes with enough groups by themselves, all others together; sorted."""
+def pools_of(known: Sequence[tuple[Item, bool]], params: AcceptParams) -> list[Pool]:
+    """Classes with enough groups (and the background) by themselves, all others together; sorted.
+
+    Args:
+        known: pairs (item, wrong).
+    """
     groups: dict[str, set[str]] = defaultdict(set)
     for item, _ in known:
         groups[item.kind].add(item.group)
-    alone = {kind for kind, members in groups.items() if len(members) >= params.pool_below_groups}
+    alone = {kind for kind, members in groups.items() if kind == BACKGROUND or len(members) >= params.pool_below_groups}
     kinds: list[tuple[str, ...]] = [(kind,) for kind in sorted(alone)]
     if rest := tuple(sorted(set(groups) - alone)):
         kinds.append(rest)
@@ -201,9 +207,14 @@ def _pool(kinds: tuple[str, ...], known: Sequence[tuple[Item, bool]], params: Ac
     return Pool(kinds, int(numbers.max()) + 1, choice)
 
 
-def _pool_of(item: Item, pools: Sequence[Pool]) -> Pool | None:
+def pool_of(item: Item, pools: Sequence[Pool]) -> Pool | None:
     """The pool that speaks for an item. A class never seen with its truth known belongs to none."""
     return next((pool for pool in pools if item.kind in pool.kinds), None)
+
+
+def is_sure(item: Item, pool: Pool) -> bool:
+    """Whether an item lies above its pool's threshold."""
+    return pool.choice.threshold is not None and item.score >= pool.choice.threshold
 
 
 def _refusal(item: Item, labelled: set[str], pools: Sequence[Pool]) -> str | None:
@@ -212,34 +223,32 @@ def _refusal(item: Item, labelled: set[str], pools: Sequence[Pool]) -> str | Non
         return "the dataset has a label"
     if item.fold != "train":
         return f"fold {item.fold}"
-    pool = _pool_of(item, pools)
+    pool = pool_of(item, pools)
     if pool is None:
         return "its class was never seen with known truth"
     if pool.choice.groups_missing:
         return "too few groups with known truth"
     if pool.choice.threshold is None:
         return "no threshold keeps the error low enough"
-    return None if item.score >= pool.choice.threshold else "score below the threshold"
+    return None if is_sure(item, pool) else "score below the threshold"
 
 
 def _pool_facts(pool: Pool, candidates: Sequence[Item], known: _Known, params: AcceptParams) -> dict[str, Any]:
     """One pool of the report; `held_out` is the error above the threshold on gold that chose nothing."""
     choice = pool.choice
     mine = [item for item in candidates if item.kind in pool.kinds]
-    least = choice.threshold
-    above = [wrong for item, wrong in known.held_out if item.kind in pool.kinds and least is not None
-             and item.score >= least]  # fmt: skip
+    above = [wrong for item, wrong in known.held_out if item.kind in pool.kinds and is_sure(item, pool)]
     return {
         "classes": list(pool.kinds),
         "groups": pool.groups,
         "groups_missing": choice.groups_missing,
         "groups_needed": groups_needed(params.max_error, params.confidence),
-        "threshold": least,
+        "threshold": choice.threshold,
         "bound": choice.bound,
         "error": choice.error,
         "at_threshold": {"items": choice.items, "groups": choice.groups},
         "candidates": len(mine),
-        "accepted": sum(least is not None and item.score >= least for item in mine),
+        "accepted": sum(is_sure(item, pool) for item in mine),
         "held_out": {"items": len(above), "wrong": sum(above), "error": sum(above) / len(above) if above else None},
     }
 

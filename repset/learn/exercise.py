@@ -23,6 +23,8 @@ from repset.learn import exercise_data as data
 from repset.learn import fit as loop
 from repset.learn.card import Card, data_kind, load_card, load_into, save_model, table_facts
 from repset.learn.exercise_nets import DeepFit, InBlocks, Temporal, build
+from repset.learn.order import Items
+from repset.learn.plan import Plan
 from repset.params import ExerciseTrain, TrainParams
 from repset.pose_features import Floats, WindowSpec
 from repset.project import Project
@@ -150,16 +152,14 @@ class _Run:
         items = data.FrameBlocks(training, classes, own.batch, drawn=True)
         return self._train(network, items, data.FrameBlocks(validation, classes, 4096, drawn=False), plan)
 
-    def _plan(self, network: str, classes: int, epochs: int, max_steps: int | None, rate: float) -> loop.Plan:
-        return loop.Plan(
+    def _plan(self, network: str, classes: int, epochs: int, max_steps: int | None, rate: float) -> Plan:
+        return Plan(
             name=f"exercise {network}", inputs=self._inputs, seed=self._seed, classes=classes, score="macro_f1",
             batch=1, epochs=epochs, max_steps=max_steps, learning_rate=rate,
             step_epochs=max(1, epochs // 3), gamma=0.3,
         )  # fmt: skip
 
-    def _train(
-        self, network: torch.nn.Module, items: loop.Items, held_out: loop.Items, plan: loop.Plan
-    ) -> loop.Outcome:
+    def _train(self, network: torch.nn.Module, items: Items, held_out: Items, plan: Plan) -> loop.Outcome:
         history = self._out / "history" / plan.name.removeprefix("exercise ")
         return loop.train(network, items, held_out, plan, self._device, self._scratch, history, self._progress)
 

@@ -23,6 +23,7 @@ from repset.learn import exercise_data as data
 from repset.learn import fit as loop
 from repset.learn.exercise import HOP, class_order, window_spec
 from repset.learn.exercise_nets import DeepFit, InBlocks, build
+from repset.learn.plan import Plan
 from repset.learn.stages import model_spec
 from repset.params import ExerciseTrain, load_params
 from repset.project import Project
@@ -171,7 +172,7 @@ def _score(
     settings = own.deepfit if name == "deepfit" else own
     blocks = Blocks(*items["train"], settings.batch)
     epochs = max(1, min(max_steps // len(blocks), 10_000))
-    plan = loop.Plan(
+    plan = Plan(
         name=f"leak-cost {name}", inputs=[len(items["train"][1])], seed=seed, classes=len(classes), score="macro_f1",
         batch=1, epochs=epochs, max_steps=max_steps, learning_rate=settings.learning_rate,
         step_epochs=max(1, epochs // 3), gamma=0.3,

@@ -14,45 +14,40 @@ import numpy.typing as npt
 import segmentation_models_pytorch as smp
 import torch
 
-from repset.errors import ConfigError, RepsetError
+from repset.learn import encoders
 from repset.learn.data import Square
 from repset.video import FrameStore, Image, read_video
 
 FRAMES = 8
 """Looked at in each clip, evenly spaced."""
 
+DEFAULT = "tu-tf_efficientnet_lite0"
+"""Small, and its weights come with the installation."""
+
 SIZE_PX = 224
 """The square that the published weights of ImageNet were trained on."""
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB pixels (0..1), which most published weights expect. The library's own numbers for an encoder would
-have to be fetched, even where its weights are not."""
 
 
 class FrameEncoder:
     """A frozen image encoder.
 
     Args:
-        name: an encoder of segmentation-models-pytorch, for example resnet18.
-        weights: imagenet (fetched once), or none: drawn at random with a fixed seed, which shows what a network that
-            has learned nothing gives.
+        name: an encoder of segmentation-models-pytorch.
+        weights: imagenet (fetched once where no package carries them), or none: drawn at random with a fixed seed,
+            which shows what a network that has learned nothing gives.
     Raises: ConfigError for an unknown name; RepsetError if the weights cannot be had.
     """
 
-    def __init__(self, name: str = "resnet18", weights: str = "imagenet") -> None:
-        if name not in smp.encoders.get_encoder_names():
-            raise ConfigError(f"encoder: expected one that segmentation-models-pytorch knows, found {name!r}.")
+    def __init__(self, name: str = DEFAULT, weights: str = "imagenet") -> None:
+        encoders.check(name)
         torch.manual_seed(0)
-        try:
-            network = smp.encoders.get_encoder(name, weights=None if weights == "none" else weights)
-        except Exception as error:
-            if weights == "none":
-                raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise RepsetError(
-                f"the weights {weights!r} of {name} cannot be had ({reason}). "
-                "Connect to the network for the first run, or take --encoder-weights none."
-            ) from error
+
+        def make(fetched: str | None) -> torch.nn.Module:
+            found: torch.nn.Module = smp.encoders.get_encoder(name, weights=fetched)
+            return found
+
+        published = None if weights == "none" else weights
+        network = encoders.make(name, published, make, lambda whole: whole, "take --encoder-weights none")
         self.name, self.weights, self._network = name, weights, network.eval()
 
     def describe(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
@@ -60,7 +55,7 @@ class FrameEncoder:
         channels, each averaged over the picture. A mirror image gives other numbers; none is taken here."""
         squares = [Square(SIZE_PX, *image.shape[:2]).image(image)[..., ::-1] for image in images]
         pixels = torch.from_numpy(np.stack(squares).transpose(0, 3, 1, 2).copy()) / 255
-        mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+        mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in encoders.pixels(self.name))
         with torch.inference_mode():
             rows = self._network((pixels - mean) / deviation)[-1].mean(dim=(2, 3)).numpy()
         return np.asarray(np.concatenate([rows.mean(axis=0), rows.std(axis=0)]), np.float32)

@@ -16,7 +16,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from repset.errors import ConfigError, DataError, RepsetError
-from repset.learn import Confusion, Evaluation, Progress, metrics, silent
+from repset.learn import Confusion, Evaluation, Progress, encoders, metrics, silent
 from repset.learn import fit as training
 from repset.learn.augment import Augmentation, twins
 from repset.learn.card import Card, data_kind, load_card, load_into, save_model, table_facts
@@ -31,6 +31,7 @@ from repset.learn.data import (
     load_items,
     read_masked_images,
 )
+from repset.learn.plan import Plan
 from repset.learn.segmentation_scores import Tally
 from repset.params import SegmentationTrain, TrainParams
 from repset.project import Project
@@ -51,20 +52,22 @@ _USUAL_CHANNELS = (256, 128, 64, 32, 16)  # smp's own for a U-Net of five levels
 class MuscleNet(torch.nn.Module):
     """(N, 3, S, S) uint8 RGB → (N, C, S, S) logits. S is a multiple of 32.
 
-    Pixels are standardised with ImageNet's mean and deviation, which the encoder's published weights expect.
+    Pixels are standardised as the encoder's published weights expect. Channels lie innermost in memory, with which a
+    CPU trains 1.3 to 2 times as fast.
     """
 
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: torch.nn.Module, encoder: str) -> None:
         super().__init__()
-        self.unet = network
-        for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
+        self.unet = network.to(memory_format=torch.channels_last)
+        for name, values in zip(("mean", "deviation"), encoders.pixels(encoder), strict=True):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.unet((images / 255 - self.mean) / self.deviation)
+        standard = (images / 255 - self.mean) / self.deviation
+        logits: torch.Tensor = self.unet(standard.contiguous(memory_format=torch.channels_last))
         return logits
 
 
@@ -79,26 +82,25 @@ def build(shape: Mapping[str, Any], encoder_weights: str | None = None, classes:
     name, encoder, channels = shape["architecture"], shape["encoder"], shape["decoder_channels"]
     if name.lower() not in (known := smp.MODEL_ARCHITECTURES_MAPPING):
         raise ConfigError(f"architecture: expected one of {', '.join(known)}, found {name!r}.")
-    if encoder not in smp.encoders.get_encoder_names():
-        raise ConfigError(f"encoder: expected one that segmentation-models-pytorch knows, found {encoder!r}.")
+    encoders.check(encoder)
     options = {"encoder_depth": shape["encoder_depth"]} | ({} if channels is None else {"decoder_channels": channels})
     if channels is None and shape["encoder_depth"] != 5:
         options["decoder_channels"] = _USUAL_CHANNELS[-shape["encoder_depth"] :]
-    try:
-        return MuscleNet(smp.create_model(name, encoder, encoder_weights, classes=classes, **options))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"architecture {name} with {encoder}: {str(error).splitlines()[0].rstrip('.')}. "
-            "Set encoder_depth: 5 and decoder_channels: null, or another architecture."
-        ) from error
-    except Exception as error:
-        if encoder_weights is None:
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise RepsetError(
-            f"encoder_weights {encoder_weights!r} of {encoder} cannot be had ({reason}). "
-            "Connect to the network for the first training, or set encoder_weights: null."
-        ) from error
+
+    def make(fetched: str | None) -> torch.nn.Module:
+        try:
+            network: torch.nn.Module = smp.create_model(name, encoder, fetched, classes=classes, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"architecture {name} with {encoder}: {str(error).splitlines()[0].rstrip('.')}. "
+                "Set encoder_depth: 5 and decoder_channels: null, or another architecture."
+            ) from error
+        return network
+
+    network = encoders.make(
+        encoder, encoder_weights, make, lambda whole: whole.get_submodule("encoder"), "set encoder_weights: null"
+    )
+    return MuscleNet(network, encoder)
 
 
 def fit(
@@ -151,8 +153,8 @@ def fit(
     save_model(out, outcome.state, card)
 
 
-def _plan(own: SegmentationTrain, seed: int, inputs: Any) -> training.Plan:
-    return training.Plan(
+def _plan(own: SegmentationTrain, seed: int, inputs: Any) -> Plan:
+    return Plan(
         name=MODEL, inputs=inputs, seed=seed, classes=len(CLASSES), score="miou", batch=own.batch, epochs=own.epochs,
         max_steps=own.max_steps, learning_rate=own.learning_rate, step_epochs=own.step_epochs, gamma=own.gamma,
         weights=(own.background_weight, *(1.0 for _ in CLASSES[1:])), loss=own.loss, weight_decay=own.weight_decay,
