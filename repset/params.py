@@ -96,6 +96,7 @@ class SegmentationTrain(Strict):
     loss: Literal["cross_entropy", "dice_cross_entropy", "dice_focal"]
     background_weight: float = Field(gt=0)  # of a background pixel in the cross-entropy; a muscle's pixel weighs 1
     average: float | None = Field(gt=0, lt=1)  # decay of the moving average of the weights; null: none
+    patience: int | None = Field(None, ge=1)  # end after so many epochs without a better validation score; null: never
     class_aware: bool  # draw images of rare muscles as often as those of frequent ones
     architecture: str  # of segmentation-models-pytorch: Unet, FPN, DeepLabV3Plus, ...
     encoder: str
@@ -134,6 +135,7 @@ class ExerciseTrain(Strict):
     max_steps: int | None
     learning_rate: float
     dropout: float
+    patience: int | None = Field(None, ge=1)  # as of the segmentation
     width: int  # channels of the convolutions
     window_s: float
     steps: int  # time steps a window is resampled to

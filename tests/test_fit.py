@@ -148,6 +148,28 @@ def test_only_whole_epochs_fit_into_the_step_limit(tmp_path: Path, max_steps: in
     assert (facts["epochs"], facts["steps"]) == (epochs, steps)
 
 
+def test_a_training_ends_when_the_validation_has_not_been_better_for_so_many_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    wrong_way = Points(16)
+    wrong_way.labels = 1 - wrong_way.labels  # the more is learned, the worse they are told
+    through = run(tmp_path / "a", validation=wrong_way, epochs=30, patience=2)
+    facts = through.facts
+    assert facts["epochs"] == facts["chosen_epoch"] + 3 < 30
+    assert facts["steps"] == 5 * facts["epochs"]
+    assert run(tmp_path / "b", validation=wrong_way, epochs=30).facts["epochs"] == 30
+
+    def pull_the_plug(*anything: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "_log", pull_the_plug)  # after its last epoch, before anything was written
+        with pytest.raises(RuntimeError, match="killed"):
+            run(tmp_path / "c", validation=wrong_way, epochs=30, patience=2)
+    assert same(run(tmp_path / "c", validation=wrong_way, epochs=30, patience=2), through)
+
+
 def test_a_last_batch_of_one_item_is_left_out(tmp_path: Path) -> None:
     assert run(tmp_path, training=Points(41)).facts["steps"] == 20
 

@@ -2,7 +2,7 @@
 
 import click
 
-from repset.cli.device import device_option
+from repset.cli.device import device_option, devices_option
 from repset.cli.progress import meter
 from repset.project import find_project
 
@@ -10,7 +10,8 @@ from repset.project import find_project
 @click.command("bootstrap")
 @click.argument("model")
 @device_option
-def command(model: str, device: str) -> None:
+@devices_option
+def command(model: str, device: str, devices: int) -> None:
     """Train MODEL on datasets/seed and write models/MODEL/bootstrap, the model that proposes labels.
 
     It has seen dataset labels, and people's decisions only up to the last closed round, so a decision never retrains
@@ -20,8 +21,11 @@ def command(model: str, device: str) -> None:
     Example:
         repset bootstrap segmentation
     """
+    from repset.learn import processes
     from repset.learn.stages import train_model
 
+    processes.share(devices, device)
     with meter() as progress:
         folder = train_model(find_project(), model, "bootstrap", device, progress)
-    click.echo(f"written: {folder}")
+    if processes.rank() == 0:
+        click.echo(f"written: {folder}")

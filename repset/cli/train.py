@@ -2,7 +2,7 @@
 
 import click
 
-from repset.cli.device import device_option
+from repset.cli.device import device_option, devices_option
 from repset.cli.progress import meter
 from repset.project import find_project
 
@@ -10,7 +10,8 @@ from repset.project import find_project
 @click.command("train")
 @click.argument("model")
 @device_option
-def command(model: str, device: str) -> None:
+@devices_option
+def command(model: str, device: str, devices: int) -> None:
     """Train MODEL on datasets/curated and write models/MODEL/final.
 
     Everything learned so far counts: dataset labels, people's decisions, accepted proposals. A training that was
@@ -20,8 +21,11 @@ def command(model: str, device: str) -> None:
     Example:
         repset train segmentation
     """
+    from repset.learn import processes
     from repset.learn.stages import train_model
 
+    processes.share(devices, device)
     with meter() as progress:
         folder = train_model(find_project(), model, "train", device, progress)
-    click.echo(f"written: {folder}")
+    if processes.rank() == 0:
+        click.echo(f"written: {folder}")

@@ -156,7 +156,7 @@ class _Run:
         return Plan(
             name=f"exercise {network}", inputs=self._inputs, seed=self._seed, classes=classes, score="macro_f1",
             batch=1, epochs=epochs, max_steps=max_steps, learning_rate=rate,
-            step_epochs=max(1, epochs // 3), gamma=0.3,
+            step_epochs=max(1, epochs // 3), gamma=0.3, patience=self._own.patience,
         )  # fmt: skip
 
     def _train(self, network: torch.nn.Module, items: Items, held_out: Items, plan: Plan) -> loop.Outcome:

@@ -1,9 +1,12 @@
-"""The one training loop: Lightning on one device, the same bytes for the same seed, resumable after a kill.
+"""The one training loop: Lightning, the same bytes for the same seed, resumable after a kill.
 
 How it repeats itself bit for bit on one machine: deterministic algorithms only, a fixed number of threads, one process,
 float32; the order of items is a function of (seed, epoch), an item's augmentation of (seed, epoch, item) and dropout
 of (seed, step). So nothing hangs on a generator's history, and a training that was killed and resumed at an epoch's
 end gives the weights of one that ran through. Another machine, device or torch release may round differently.
+
+Several devices (`processes`) take a batch each in every step, so that a step sees that many times as many items and an
+epoch has as many times fewer steps. They repeat themselves, too, but give other bytes than one device.
 """
 
 import logging
@@ -23,7 +26,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch.utils.data import DataLoader, Dataset
 
 from repset.errors import RepsetError
-from repset.learn import Progress, silent
+from repset.learn import Progress, processes, silent
 from repset.learn.learner import Learner
 from repset.learn.order import Items, Seeded, Shuffle
 from repset.learn.plan import Plan
@@ -89,26 +92,32 @@ def train(
     """
     if not len(training):
         raise RepsetError(f"{plan.name}: no item to train on. Check the fold `train` of the source's split.")
+    many = processes.world()
+    shuffle = Shuffle(len(training), plan.seed, plan.draw, processes.rank(), many)
+    if not len(shuffle):
+        raise RepsetError(f"{plan.name}: {len(training)} items cannot be shared by {many} devices. Say --devices 1.")
     # The last batch would be a single item, of which batch normalisation can learn nothing.
-    lonely = len(training) > plan.batch and len(training) % plan.batch == 1
+    lonely = len(shuffle) > plan.batch and len(shuffle) % plan.batch == 1
     seeded = Seeded(training, plan.seed)
     loader = DataLoader(
         seeded,
         plan.batch,
-        sampler=Shuffle(len(training), plan.seed, plan.draw),
+        sampler=shuffle,
         drop_last=lonely,
     )
     steps = len(loader)
     epochs = plan.epochs if plan.max_steps is None else min(plan.epochs, max(1, plan.max_steps // steps))
     limit = steps if plan.max_steps is None else min(steps, plan.max_steps)
     learner = Learner(network, plan, epochs * limit, progress, seeded)
-    folder = scratch / sha256_bytes(canonical_json([plan.__dict__, str(device), torch.__version__]).encode())[:16]
+    folder = scratch / sha256_bytes(canonical_json([plan.__dict__, str(device), many, torch.__version__]).encode())[:16]
     unfinished = folder / "last.ckpt"
+    # An encoder that is cut to a few levels holds weights that no answer hangs on.
+    strategy = "auto" if many == 1 else "ddp_find_unused_parameters_true"
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator=device.type, devices=1, max_epochs=epochs, limit_train_batches=limit, deterministic=True,
-            callbacks=[_Checkpoints(unfinished)], logger=False, enable_progress_bar=False, enable_model_summary=False,
-            num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=folder,
+            accelerator=device.type, devices=many, strategy=strategy, max_epochs=epochs, limit_train_batches=limit,
+            deterministic=True, callbacks=[_Checkpoints(unfinished)], logger=False, enable_progress_bar=False,
+            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False, default_root_dir=folder,
         )  # fmt: skip
         trainer.fit(
             learner, loader, DataLoader(cast("Dataset[Any]", validation), plan.batch),
@@ -117,8 +126,9 @@ def train(
     if trainer.interrupted:
         raise KeyboardInterrupt
     _log(learner.rows, history)
-    shutil.rmtree(folder, ignore_errors=True)
-    return Outcome(learner.best, learner.facts(epochs * limit))
+    if processes.rank() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(learner.best, learner.facts(len(learner.rows) * limit))
 
 
 class _Checkpoints(Checkpoint):  # type: ignore[misc]
@@ -128,7 +138,7 @@ class _Checkpoints(Checkpoint):  # type: ignore[misc]
         self._path, self._saved = path, time.monotonic()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        if time.monotonic() - self._saved >= CHECKPOINT_S:
+        if trainer.strategy.broadcast(time.monotonic() - self._saved >= CHECKPOINT_S):  # all save together, or none
             trainer.save_checkpoint(self._path)
             self._saved = time.monotonic()
 

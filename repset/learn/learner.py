@@ -56,7 +56,8 @@ class Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no type
         return self._loss(logits, target)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(mixed(self.plan.seed, "step", self.global_step))
+        rank = () if self.global_rank == 0 else (self.global_rank,)
+        torch.manual_seed(mixed(self.plan.seed, "step", self.global_step, *rank))
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         value = self.loss(self.network(batch[0]), batch[1])
@@ -121,6 +122,17 @@ class Learner(lightning.LightningModule):  # type: ignore[misc]  # ships no type
         self.rows.append(row)
         self._losses, self._validation = [], []
         self._counts = np.zeros_like(self._counts)
+        self._stop_if_no_better()
+
+    def on_train_start(self) -> None:
+        self._stop_if_no_better()  # a training that was killed after its last epoch has none to go on with
+
+    def _stop_if_no_better(self) -> None:
+        """The first process decides for all, since their batch normalisations differ a little."""
+        if self.plan.patience is None or not self.rows:
+            return
+        waited = len(self.rows) - 1 - self.chosen
+        self.trainer.should_stop = self.trainer.strategy.broadcast(waited >= self.plan.patience)
 
     def facts(self, steps: int) -> dict[str, Any]:
         row = self.rows[self.chosen]

@@ -24,24 +24,29 @@ def mixed(*parts: object) -> int:
 class Shuffle(Sampler[tuple[int, int]]):
     """(epoch, item) keys in an order that only seed and epoch decide; Lightning calls `set_epoch`.
 
-    With `draw` items are drawn with replacement, each as often as its weight says.
+    With `draw` items are drawn with replacement, each as often as its weight says. Of several processes each takes
+    every so-many-th key, all the same number (up to world - 1 keys of an epoch are left out).
     """
 
-    def __init__(self, length: int, seed: int, draw: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, length: int, seed: int, draw: Sequence[float] | None = None, rank: int = 0, world: int = 1
+    ) -> None:
         self._length, self._seed, self._epoch = length, seed, 0
+        self._rank, self._world = rank, world
         self._p = None if draw is None else np.asarray(draw, np.float64) / np.sum(draw)
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        return self._length // self._world
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         rng = np.random.default_rng(mixed(self._seed, "order", self._epoch))
         length = self._length
         order = rng.permutation(length) if self._p is None else rng.choice(length, length, p=self._p)
-        return iter([(self._epoch, int(item)) for item in order])
+        mine = order[self._rank :: self._world][: len(self)]
+        return iter([(self._epoch, int(item)) for item in mine])
 
 
 class Seeded(Dataset[tuple[torch.Tensor, torch.Tensor]]):

@@ -34,6 +34,7 @@ class Plan:
             begins faster, so that the first steps are forgotten), with statistics of batch normalisation measured
             anew, since those of the way there are not the average's own; None: the weights themselves.
         draw: of each training item, how often it is drawn relative to the others; None: each once an epoch.
+        patience: the training ends after so many epochs without a better score of the validation fold; None: never.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Plan:
     warmup_steps: int | None = None
     average: float | None = None
     draw: tuple[float, ...] | None = None
+    patience: int | None = None

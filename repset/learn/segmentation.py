@@ -158,7 +158,7 @@ def _plan(own: SegmentationTrain, seed: int, inputs: Any) -> Plan:
         name=MODEL, inputs=inputs, seed=seed, classes=len(CLASSES), score="miou", batch=own.batch, epochs=own.epochs,
         max_steps=own.max_steps, learning_rate=own.learning_rate, step_epochs=own.step_epochs, gamma=own.gamma,
         weights=(own.background_weight, *(1.0 for _ in CLASSES[1:])), loss=own.loss, weight_decay=own.weight_decay,
-        warmup_steps=own.warmup_steps, average=own.average,
+        warmup_steps=own.warmup_steps, average=own.average, patience=own.patience,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repset.errors import ConfigError, DataError
-from repset.learn import Evaluation, Progress, load_model, silent
+from repset.learn import Evaluation, Progress, load_model, processes, silent
 from repset.learn.card import data_kind
 from repset.learn.plots import write_plots
 from repset.params import ModelSpec, load_params, load_profile
@@ -38,11 +38,14 @@ def train_model(project: Project, model: str, stage: str, device: str = "auto", 
     tables = {source: table_folder(spec.task, source) / "table.parquet" for source in spec.sources}
     _all_there(tables)
     params = load_params(project)
+    group = params.bootstrap if stage == "bootstrap" else params.train
     folder = project.model(model) / ("bootstrap" if stage == "bootstrap" else "final")
+    if processes.rank() > 0:  # of several processes the first one writes
+        with tempfile.TemporaryDirectory(prefix="repset-") as scratch:
+            load_model(model).fit(project, tables, group, Path(scratch), device, silent)
+        return folder
     with atomic_folder(folder) as temporary:
-        load_model(model).fit(
-            project, tables, params.bootstrap if stage == "bootstrap" else params.train, temporary, device, progress
-        )
+        load_model(model).fit(project, tables, group, temporary, device, progress)
     return folder
 
 

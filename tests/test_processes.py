@@ -1,0 +1,108 @@
+"""One training in several processes: the same weights in each, as one process with the whole batch gives."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from repset.cli import cli
+from repset.learn import fit, processes
+from repset.learn.order import Shuffle
+from repset.project import Project
+from tests.test_fit import Points, plan
+
+pytestmark = pytest.mark.train
+
+
+def network() -> torch.nn.Module:
+    """Without dropout, which is drawn in each process by itself."""
+    return torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import torch
+from repset.learn import fit, processes
+from tests.test_fit import Points, plan
+from tests.test_processes import network
+folder = Path(sys.argv[1])
+device = fit.prepare(3, "cpu")
+own = folder / f"rank{processes.rank()}"
+done = fit.train(network(), Points(32), Points(8), plan(batch=4, epochs=3), device, folder / "scratch", own)
+torch.save(done.state, own / "state.pt")
+(own / "steps").write_text(str(done.facts["steps"]))
+"""
+
+
+def test_two_processes_learn_what_one_with_the_whole_batch_learns(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(WORKER)
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*command, str(tmp_path / "worker.py"), str(tmp_path)], cwd=root, timeout=300, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f"rank{rank}" / "state.pt", weights_only=True) for rank in (0, 1))
+    device = fit.prepare(3, "cpu")
+    whole = fit.train(
+        network(), Points(32), Points(8), plan(batch=8, epochs=3), device, tmp_path / "one", tmp_path / "log"
+    )
+    assert whole.facts["steps"] == 12
+    assert [(tmp_path / f"rank{rank}" / "steps").read_text() for rank in (0, 1)] == ["12", "12"]
+    for name, value in whole.state.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_each_process_has_as_many_items_and_none_twice() -> None:
+    keys = [list(Shuffle(11, 5, rank=rank, world=3)) for rank in range(3)]
+    assert [len(mine) for mine in keys] == [3, 3, 3]
+    assert len({item for mine in keys for _, item in mine}) == 9
+    assert list(Shuffle(11, 5))[:9] == [key for step in zip(*keys, strict=True) for key in step]
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_devices_that_are_not_there_are_one_sentence(
+    device: str, monkeypatch: pytest.MonkeyPatch, project: Project
+) -> None:
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("started"))
+    done = CliRunner().invoke(cli, ["train", "segmentation", "--device", device, "--devices", "2"])
+    assert done.exit_code != 0
+    assert "--devices 2: no CUDA devices are visible. Say --devices 1, or --device cpu" in str(done.exception)
+
+
+def test_torchrun_and_the_option_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "RANK": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert (processes.world(), processes.rank()) == (4, 2)
+    processes.share(4, "cpu")
+    with pytest.raises(Exception, match=r"--devices 1, but torchrun has started 4\. Say --devices 4\."):
+        processes.share(1, "cpu")
+
+
+def test_the_command_starts_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["repset", "train", "exercise", "--device", "cpu", "--devices", "3"])
+    with pytest.raises(SystemExit, match="7"):
+        processes.share(3, "cpu")
+    assert ran[0][1:] == [
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "repset", "train", "exercise",
+        "--device", "cpu", "--devices", "3",
+    ]  # fmt: skip
+    processes.share(1, "auto")
+    assert len(ran) == 1
