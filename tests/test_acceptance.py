@@ -190,7 +190,8 @@ def test_an_image_is_one_item_as_sure_as_its_least_sure_mask() -> None:
     ]
     first, second = items_of("muscle_mask", rows, split)
     assert (first.kind, first.score, len(first.rows)) == ("biceps+triceps", 0.6, 3)
-    assert (second.kind, second.score, second.name) == ("background", 0.7, "g/1 b")
+    # Of nothing no overlap can be said: an image without a muscle goes after all that have one, whatever its row says.
+    assert (second.kind, second.score, second.name) == ("background", 0.0, "g/1 b")
 
 
 @pytest.mark.parametrize(

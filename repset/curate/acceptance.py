@@ -2,9 +2,7 @@
 
 A threshold is sought for every class of every source by itself (`acceptance_bound`), on items whose truth is known and
 from which nothing was learned: the fold calibration with gold labels, the ledger's corrections included. Classes with
-few groups there are pooled; only images in which no muscle is seen stay by themselves, since their score speaks of no
-overlap and would mix with the others' at random. A source without gold is audited first: people judge a random draw of
-candidates.
+few groups there are pooled. A source without gold is audited first: people judge a random draw of candidates.
 
 Taken are candidates above the threshold: fold train (a proposal must never become what a model is chosen or judged
 by), without a label of the dataset, and not those that people have found wrong.
@@ -184,7 +182,7 @@ def _found_wrong(task: str, item: Item, slots: Sequence[Slot]) -> bool:
 
 
 def pools_of(known: Sequence[tuple[Item, bool]], params: AcceptParams) -> list[Pool]:
-    """Classes with enough groups (and the background) by themselves, all others together; sorted.
+    """Classes with enough groups by themselves, all others together; sorted.
 
     Args:
         known: pairs (item, wrong).
@@ -192,7 +190,7 @@ def pools_of(known: Sequence[tuple[Item, bool]], params: AcceptParams) -> list[P
     groups: dict[str, set[str]] = defaultdict(set)
     for item, _ in known:
         groups[item.kind].add(item.group)
-    alone = {kind for kind, members in groups.items() if kind == BACKGROUND or len(members) >= params.pool_below_groups}
+    alone = {kind for kind, members in groups.items() if len(members) >= params.pool_below_groups}
     kinds: list[tuple[str, ...]] = [(kind,) for kind in sorted(alone)]
     if rest := tuple(sorted(set(groups) - alone)):
         kinds.append(rest)
