@@ -2,8 +2,8 @@
 
     python tools/docs.py [PROJECT]
 
-PROJECT (default: this repository) must hold sample_penn_action, labelled, and sample_roboflow, indexed: `dvc repro`
-leaves it so. Every picture stays under 100 kB; the same project gives the same bytes.
+PROJECT (default: this repository) must hold sample_penn_action, labelled, sample_roboflow, curated, and the final
+segmentation model: `dvc repro` leaves it so. Every picture stays under 100 kB; the same project gives the same bytes.
 """
 
 import argparse
@@ -18,13 +18,14 @@ from repset.charts import save
 from repset.draw import contact_sheet, draw_overlay
 from repset.draw.canvas import Image
 from repset.errors import RepsetError
+from repset.learn import segmentation
+from repset.learn.data import BACKGROUND, TASK, MediaReader, read_masked_images
 from repset.params import load_source
 from repset.project import Project
 from repset.records import atomic_path
 from repset.report.facts import Source
 from repset.report.pictures import (
     chosen_clips,
-    chosen_photos,
     clip_labels,
     curve_figure,
     exercise_of,
@@ -33,6 +34,7 @@ from repset.report.pictures import (
     scaled_track,
     turn_frame,
 )
+from repset.video import encode_png
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_BYTES = 100_000
@@ -73,14 +75,28 @@ def overlays(source: Source) -> Image:
 
 
 def muscles(source: Source) -> Image:
-    """Three photos, one of each muscle, with the set's masks."""
-    made = []
-    for row, variant, masks in chosen_photos(source, 3):
-        pairs = [(str(mask["label"]), bytes(mask["png"])) for mask in masks]
-        image = masked_photo(source, row, variant, pairs, 360)
-        if image is not None:
-            made.append(image)
-    return grid(made, 3)
+    """Test photos in the order of their names, two of each muscle: the set's masks above, the final model's below."""
+    table = source.project.curated(TASK, source.name) / "table.parquet"
+    model = segmentation.Segmenter(source.project.model(segmentation.MODEL) / "final", "cpu")
+    samples, reader = {row["sample_id"]: row for row in source.samples}, MediaReader(source.project)
+    wanted = [name for name in model.classes if name != BACKGROUND for _ in range(2)]
+    seen: set[str] = set()
+    true, found = [], []
+    photos = [item for item in read_masked_images(table, source.name, model.classes) if item.fold == "test"]
+    for item in photos:
+        if item.group in seen or not (name := next((name for name in wanted if name in item.masks), None)):
+            continue
+        seen.add(item.group)
+        wanted.remove(name)
+        labels, _ = next(model.label([reader.image(item)]))
+        answer = [(name, encode_png(np.uint8(255) * (labels == k))) for k, name in enumerate(model.classes) if k]
+        truth = [(name, png) for name, blobs in item.masks.items() for png in blobs]
+        row = samples[item.sample_id]
+        for images, masks in ((true, truth), (found, answer)):
+            image = masked_photo(source, row, item.variant, masks, 240)
+            if image is not None:
+                images.append(image)
+    return grid(true + found, len(true))
 
 
 def grid(images: Sequence[Image], columns: int, gap_px: int = 6) -> Image:
@@ -111,8 +127,14 @@ def main() -> None:
     parser.add_argument("project", type=Path, nargs="?", default=ROOT)
     project, folder = Project(parser.parse_args().project.resolve()), ROOT / "docs" / "images"
     clips, photos = rendered(project, "sample_penn_action"), rendered(project, "sample_roboflow")
-    if not clips.labelled:
-        raise RepsetError(f"{project.labels(clips.name)}: expected labels, found none. Run: dvc repro")
+    needed = (
+        project.labels(clips.name),
+        project.curated(TASK, photos.name),
+        project.model(segmentation.MODEL) / "final",
+    )
+    for made in needed:
+        if not made.is_dir():
+            raise RepsetError(f"{made}: expected what dvc repro leaves there, found none. Run: dvc repro")
     write_jpeg(folder / "bodies.jpg", bodies(clips))
     write_jpeg(folder / "overlay.jpg", overlays(clips))
     write_jpeg(folder / "muscles.jpg", muscles(photos))
