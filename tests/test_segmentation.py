@@ -83,6 +83,7 @@ def drawn(project: Project) -> Project:
             "max_steps": 2,
             "encoder": SMALL,
             "encoder_depth": 5,
+            "encoder_weights": None,
         }
         params[group]["segmentation"]["decoder_channels"] = None
     (project.root / "params.yaml").write_text(yaml.safe_dump(params))
