@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from repset.cli import cli
-from repset.learn import fit, processes
+from repset.learn import fit, processes, stages
 from repset.learn.order import Shuffle
 from repset.project import Project
 from tests.test_fit import Points, plan
@@ -19,8 +20,11 @@ pytestmark = pytest.mark.train
 
 
 def network() -> torch.nn.Module:
-    """Without dropout, which is drawn in each process by itself."""
-    return torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    """Without dropout, which is drawn in each process by itself; with weights that no answer hangs on, as an encoder
+    that is cut to a few levels has."""
+    net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    net[0].spare = torch.nn.Linear(2, 2)
+    return net
 
 
 WORKER = """
@@ -31,6 +35,7 @@ from repset.learn import fit, processes
 from tests.test_fit import Points, plan
 from tests.test_processes import network
 folder = Path(sys.argv[1])
+fit.CHECKPOINT_S = 0.0  # every process saves after every epoch, or all would wait for each other
 device = fit.prepare(3, "cpu")
 own = folder / f"rank{processes.rank()}"
 done = fit.train(network(), Points(32), Points(8), plan(batch=4, epochs=3), device, folder / "scratch", own)
@@ -78,6 +83,24 @@ def test_devices_that_are_not_there_are_one_sentence(
     done = CliRunner().invoke(cli, ["train", "segmentation", "--device", device, "--devices", "2"])
     assert done.exit_code != 0
     assert "--devices 2: no CUDA devices are visible. Say --devices 1, or --device cpu" in str(done.exception)
+
+
+def test_of_several_processes_only_the_first_writes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+
+    def train(project: Project, tables: object, group: object, out: Path, *rest: object) -> None:
+        (out / "card.json").write_text("{}")
+        seen.append(out)
+
+    monkeypatch.setattr(stages, "load_model", lambda name: SimpleNamespace(fit=train))
+    monkeypatch.setattr(stages, "_all_there", lambda tables: None)
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    folder = stages.train_model(project, "segmentation", "train", "cpu")
+    assert not folder.exists()
+    assert not seen[0].exists()
+    monkeypatch.setenv("RANK", "0")
+    assert (stages.train_model(project, "segmentation", "train", "cpu") / "card.json").is_file()
 
 
 def test_torchrun_and_the_option_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:

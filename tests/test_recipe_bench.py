@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from repset.params import load_params
+from repset.params import load_params, load_yaml
 from repset.project import Project
 from repset.records import canonical_json, read_rows, write_table
 from repset.video import ShardWriter, encode_png
@@ -82,6 +82,26 @@ def test_the_published_recipe_stays_as_published_but_for_the_budget(
     own = bench.Bench(drawn, SOURCE, tmp_path / "out", 7, 96).published(0.0003)
     assert (own.max_steps, own.size_px, own.learning_rate, own.encoder_weights) == (7, 96, 0.0003, None)
     assert (own.loss, own.average, own.class_aware, own.mirror_views) == ("cross_entropy", None, False, False)
+
+
+def test_the_published_recipe_begins_with_the_encoder_that_is_asked_for(
+    bench: ModuleType, drawn: Project, tmp_path: Path
+) -> None:
+    real = drawn.pipelines / "real.yaml"
+    its_own = load_yaml(real)
+    its_own["train"]["segmentation"]["encoder_weights"] = "imagenet"
+    real.write_text(yaml.safe_dump(its_own))
+    untrained, fetched, ours = (
+        bench.Bench(drawn, SOURCE, tmp_path / "out", None, None, begins).published(0.001)
+        for begins in ("untrained", "fetched", "ours")
+    )
+    encoder = its_own["train"]["segmentation"]["encoder"]
+    assert (untrained.encoder, untrained.encoder_weights) == (encoder, None)
+    assert (fetched.encoder, fetched.encoder_weights) == (encoder, "imagenet")
+    same = load_params(drawn).train.segmentation
+    shared = ("encoder", "encoder_weights", "encoder_depth", "decoder_channels")
+    assert all(getattr(ours, key) == getattr(same, key) for key in shared)
+    assert (ours.loss, ours.learning_rate) == ("cross_entropy", 0.001)
 
 
 def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tmp_path: Path) -> None:

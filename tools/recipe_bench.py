@@ -68,26 +68,33 @@ def main() -> None:
     encoder.add_argument("--same-encoder", action="store_true", help="our encoder and weights in the published recipe")
     options = parser.parse_args()
     project = Project(options.project.resolve())
-    bench = Bench(project, options.source, options.out.resolve(), options.steps, options.size)
-    bench.encoder = "fetched" if options.fetch else "ours" if options.same_encoder else "untrained"
+    begins = "fetched" if options.fetch else "ours" if options.same_encoder else "untrained"
+    bench = Bench(project, options.source, options.out.resolve(), options.steps, options.size, begins)
     found = bench.recipes(options.seeds, options.rates) if options.part == "recipes" else bench.arms(options.seeds)
     path = options.out / "results.json"
     results = read_json(path) if path.is_file() else {}
-    write_json(path, {**results, options.part: found})
+    part = options.part if begins == "untrained" else f"{options.part}, encoder {begins}"
+    write_json(path, {**results, part: found})
     print(json.dumps(found, indent=2))
 
 
 class Bench:
     """One source's trainings and their scores.
 
-    Attributes:
-        encoder: of the published recipe: its own untrained | its own fetched | ours.
+    Args:
+        encoder: of the published recipe: its own, untrained | its own, weights fetched | ours with its weights.
     """
 
-    encoder = "untrained"
-
-    def __init__(self, project: Project, source: str, out: Path, steps: int | None, size: int | None) -> None:
-        self.project, self.source, self.out = project, source, out
+    def __init__(
+        self,
+        project: Project,
+        source: str,
+        out: Path,
+        steps: int | None,
+        size: int | None,
+        encoder: str = "untrained",
+    ) -> None:
+        self.project, self.source, self.out, self.encoder = project, source, out, encoder
         self.table = project.seed(TASK, source) / "table.parquet"
         if not self.table.is_file():
             raise DataError(self.table, "the seed table", "no file", "Run dvc repro in this project first")
