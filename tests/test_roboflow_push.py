@@ -1,10 +1,9 @@
 """Masks back to Roboflow: measured polygons, nothing sent twice, no key anywhere (a loopback server stands in)."""
 
-import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loopback import LoopbackServer
 from pycocotools import mask as coco
 
 from repset.cli import cli
@@ -82,27 +82,18 @@ class Api:
         self.annotated: set[str] = set()
         self.fail: dict[str, list[int]] = {}  # path prefix → statuses of the next answers
         self.hang = False
-        outer = self
+        self.http = LoopbackServer(self.respond)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *arguments: object) -> None:
-                pass
+    def respond(self, request: BaseHTTPRequestHandler) -> None:
+        status, content = self.answer(request)
+        body = json.dumps(content).encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.send_header("Content-Type", "application/json")
+        request.end_headers()
+        request.wfile.write(body)
 
-            def do_GET(self) -> None:
-                status, content = outer.answer(self)
-                body = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_POST = do_GET
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> tuple[int, Any]:
+    def answer(self, request: BaseHTTPRequestHandler) -> tuple[int, Any]:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         address = urlsplit(request.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
@@ -142,11 +133,10 @@ class Api:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     api = Api()
-    monkeypatch.setenv("API_URL", f"http://127.0.0.1:{api.http.server_port}")
+    monkeypatch.setenv("API_URL", api.http.url)
     monkeypatch.setenv("ROBOFLOW_API_KEY", KEY)
     yield api
-    api.http.shutdown()
-    api.http.server_close()
+    api.http.close()
 
 
 def plan(project: Project, everything: bool = False, min_iou: float = 1.0) -> list[PushImage]:

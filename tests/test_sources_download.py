@@ -1,14 +1,15 @@
 """Downloads: resumed, never passing as complete, and only over https (a loopback server stands in)."""
 
-import http.server
 import io
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from loopback import LoopbackServer
 
 from repset.errors import RepsetError
 from repset.params import SourceSpec
@@ -62,20 +63,10 @@ class Server:
         self.drop: list[int] = []
         self.seen: list[str] = []
         self.redirect = ""
-        outer = self
+        self.http = LoopbackServer(lambda request: self.answer(request))  # looked up anew: a test replaces it
+        self.base = self.http.url
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                outer.answer(self)
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.base = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers.get("Range", "")
         self.seen.append(wanted)
         if self.redirect:
@@ -106,8 +97,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         monkeypatch.delenv(name, raising=False)
     server = Server()
     yield server
-    server.http.shutdown()
-    server.http.server_close()
+    server.http.close()
 
 
 def test_a_download_takes_its_place_under_its_own_name(project: Project, server: Server) -> None:
@@ -153,8 +143,7 @@ def test_an_interrupted_download_never_passes_and_the_next_call_goes_on(project:
 
 
 def test_no_network(project: Project, server: Server) -> None:
-    server.http.shutdown()
-    server.http.server_close()
+    server.http.close()
     url = f"{server.base}/mm-fit.zip"
     assert refused(project, url) == (f"{url}: expected a download, found no connection (Connection refused). {WAY_OUT}")
 

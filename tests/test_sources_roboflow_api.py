@@ -1,18 +1,18 @@
 """Roboflow through its own package: a process apart, and no message with the key (a loopback server stands in)."""
 
-import http.server
 import io
 import json
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from loopback import LoopbackServer
 
 from repset.errors import ConfigError, RepsetError
 from repset.params import SourceSpec
@@ -81,22 +81,10 @@ class Api:
     def __init__(self) -> None:
         self.export = export_zip()
         self.key_status, self.link_status, self.hang = 200, 200, False
-        outer = self
+        self.http = LoopbackServer(self.answer)
+        self.base = self.http.url
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                outer.answer(self)
-
-            do_POST = do_GET
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.base = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
         request.rfile.read(int(request.headers.get("Content-Length") or 0))
         path = request.path.split("?")[0]
         if self.hang:
@@ -127,8 +115,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.setenv("API_URL", api.base)
     monkeypatch.setenv("ROBOFLOW_API_KEY", KEY)
     yield api
-    api.http.shutdown()
-    api.http.server_close()
+    api.http.close()
 
 
 ROBOFLOW = SourceSpec(family="roboflow", rendered=False, origin="roboflow:jim-ps1mt/jim_sem/1")
@@ -192,8 +179,7 @@ def test_what_the_package_says_becomes_a_phrase(said: str, reason: str) -> None:
 
 
 def test_roboflow_without_a_network(project: Project, api: Api) -> None:
-    api.http.shutdown()
-    api.http.server_close()
+    api.http.close()
     assert refused(project, ROBOFLOW.origin, ROBOFLOW) == (
         f"{NAMED} an export as png-mask-semantic, found no connection to Roboflow. {WAY_OUT}"
     )
