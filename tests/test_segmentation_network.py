@@ -60,15 +60,17 @@ def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mi
         views = [network(pixels)] + ([network(pixels.flip(-1)).flip(-1)] if mirror else [])
         scaled = [torch.nn.functional.interpolate(v[..., :48, :], (120, 160), mode="bilinear") for v in views]
         expected_p, expected = torch.stack([s.softmax(1) for s in scaled]).mean(0)[0].max(0)
-    labels, p = next(segmentation.Segmenter(tmp_path, "cpu").label([image]))
+    model = segmentation.Segmenter(tmp_path, "cpu")
+    labels, p = next(model.label_with_probability([image]))
     assert (labels.shape, labels.dtype, p.shape) == ((120, 160), np.uint8, (120, 160))
     assert len(np.unique(labels)) > 1
     assert np.abs(p - expected_p.numpy()).max() < 0.02
     assert (labels == expected.numpy()).mean() > 0.995
+    assert np.array_equal(next(model.label([image])), labels)
 
 
 def test_of_equal_probabilities_the_first_class_is_named() -> None:
-    maps = np.array([[[0.4, 0.2, 0.1]], [[0.4, 0.5, 0.2]], [[0.2, 0.3, 0.7]]], np.float32)
-    labels, p = segmentation.strongest(maps)
+    planes = [np.array([row], np.float32) for row in ([0.4, 0.2, 0.1], [0.4, 0.5, 0.2], [0.2, 0.3, 0.7])]
+    labels, p = segmentation.strongest(planes)
     assert labels.tolist() == [[0, 1, 2]]
     assert p[0].tolist() == pytest.approx([0.4, 0.5, 0.7])

@@ -88,7 +88,7 @@ def muscles(source: Source) -> Image:
             continue
         seen.add(item.group)
         wanted.remove(name)
-        labels, _ = next(model.label([reader.image(item)]))
+        labels = next(model.label([reader.image(item)]))
         answer = [(name, encode_png(np.uint8(255) * (labels == k))) for k, name in enumerate(model.classes) if k]
         truth = [(name, png) for name, blobs in item.masks.items() for png in blobs]
         row = samples[item.sample_id]

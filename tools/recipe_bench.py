@@ -215,7 +215,7 @@ class Bench:
         for item in self.images("test"):
             image = reader.image(item)
             truth, _ = index_mask(item.masks, segmentation.CLASSES, image.shape[0], image.shape[1], item.sample_id)
-            labels, p = next(segmenter.label([image]))
+            labels, p = next(segmenter.label_with_probability([image]))
             tally.add(item.group, truth, labels, p)
         return tally
 

@@ -164,16 +164,15 @@ class PoseSegmenter:
     def __init__(self, exercise: str | None = None, model: str = "full") -> None:
         self._exercise, self._model = exercise, model
 
-    def label(self, images: Sequence[Image]) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]]:
-        """For each BGR image its (H, W) indices into `classes` and the (H, W) confidence, 0 on the background."""
+    def label(self, images: Sequence[Image]) -> Iterator[npt.NDArray[np.uint8]]:
+        """For each BGR image its (H, W) indices into `classes`."""
         for image in images:
-            labels, sure = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.float32)
+            labels = np.zeros(image.shape[:2], np.uint8)
             found = outline_image(image, self._model)
             proposed = [] if found is None else propose_muscles(*found, self._exercise)
             for one in sorted(proposed, key=lambda one: -int(np.count_nonzero(one.mask))):
                 labels[one.mask] = self.classes.index(one.muscle)
-                sure[one.mask] = one.confidence
-            yield labels, sure
+            yield labels
 
 
 class _Body:

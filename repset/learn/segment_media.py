@@ -25,8 +25,8 @@ class Labeller(Protocol):
     def classes(self) -> tuple[str, ...]:
         """Background first."""
 
-    def label(self, images: Sequence[Image]) -> Iterator[tuple[Labels, npt.NDArray[np.float32]]]:
-        """For each BGR image (H, W) indices into `classes`, and their (H, W) probabilities."""
+    def label(self, images: Sequence[Image]) -> Iterator[Labels]:
+        """For each BGR image (H, W) indices into `classes`."""
 
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -104,7 +104,7 @@ def overlay(image: Image, labels: Labels, classes: Sequence[str]) -> Image:
 
 def _image(path: Path, model: Labeller, out: Path) -> Segmented:
     image = decode_image(path.read_bytes(), path)
-    labels, _ = next(model.label([image]))
+    labels = next(model.label([image]))
     written = out / f"{path.stem}_mask.png", out / f"{path.stem}_overlay.png"
     for target, picture in zip(written, (labels, overlay(image, labels, model.classes)), strict=True):
         with atomic_path(target) as temporary:
@@ -119,7 +119,7 @@ def _video(path: Path, model: Labeller, out: Path, progress: Progress) -> Segmen
         nonlocal done
         source = (image for _, image in read_video(path))
         while batch := list(islice(source, _BATCH)):
-            for image, (labels, _) in zip(batch, model.label(batch), strict=True):
+            for image, labels in zip(batch, model.label(batch), strict=True):
                 counts[:] += np.bincount(labels.ravel(), minlength=len(model.classes))
                 done += 1
                 progress(done, max(done, info.frames), path.name)
