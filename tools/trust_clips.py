@@ -136,6 +136,24 @@ def _frozen_second(frames: Frames) -> Iterator[tuple[float, Image]]:
     yield from ((time_s + pause * step, image) for time_s, image in held[middle:])
 
 
+_DARK = np.uint8(np.round(255 * (np.arange(256) / 255) ** 2.2 * 0.6))
+_BRIGHT = np.uint8(np.minimum(255, np.round(np.arange(256) * 1.3 + 40)))
+
+
+def _grainy(frames: Frames) -> Iterator[tuple[float, Image]]:
+    """The grain of a small sensor in little light (15 grey levels)."""
+    rng = np.random.default_rng(0)
+    for time_s, image in frames:
+        grain = rng.standard_normal(image.shape, np.float32) * np.float32(15)
+        yield time_s, np.clip(image + grain, 0, 255).astype(np.uint8)
+
+
+def _tilted(image: Image, angle_deg: float) -> Image:
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, 1.0)
+    return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
 PICTURES: dict[str, Recipe] = {
     "mirrored": _each(lambda image: image[:, ::-1]),
     "half the size": _each(lambda image: _resize(image, 0.5)),
@@ -144,6 +162,12 @@ PICTURES: dict[str, Recipe] = {
     "recompressed": _recompressed,
     "half the frame rate": _half_rate,
     "a second frozen": _frozen_second,
+    "in the dark": _each(lambda image: _DARK[image]),
+    "overexposed": _each(lambda image: _BRIGHT[image]),
+    "grey": _each(lambda image: np.repeat(image.mean(2, keepdims=True), 3, 2).astype(np.uint8)),
+    "grainy": _grainy,
+    "tilted by 5°": _each(lambda image: _tilted(image, 5)),
+    "tilted by -5°": _each(lambda image: _tilted(image, -5)),
 }
 """Other pictures of the same movement: the count must not change."""
 
