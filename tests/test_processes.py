@@ -1,6 +1,7 @@
 """One training in several processes: the same weights in each, as one process with the whole batch gives."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_devices_that_are_not_there_are_one_sentence(
 ) -> None:
     monkeypatch.chdir(project.root)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("started"))
+    monkeypatch.setattr(processes, "_torchrun", lambda arguments: pytest.fail("started"))
     done = CliRunner().invoke(cli, ["train", "segmentation", "--device", device, "--devices", "2"])
     assert done.exit_code != 0
     assert "--devices 2: no CUDA devices are visible. Say --devices 1, or --device cpu" in str(done.exception)
@@ -114,18 +115,40 @@ def test_torchrun_and_the_option_must_agree(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_command_starts_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
-
-    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-        ran.append(command)
-        return subprocess.CompletedProcess(command, 7)
-
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(processes, "_torchrun", ran.append)
     monkeypatch.setattr(sys, "argv", ["repset", "train", "exercise", "--device", "cpu", "--devices", "3"])
-    with pytest.raises(SystemExit, match="7"):
-        processes.share(3, "cpu")
-    assert ran[0][1:] == [
-        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "repset", "train", "exercise",
-        "--device", "cpu", "--devices", "3",
-    ]  # fmt: skip
     processes.share(1, "auto")
-    assert len(ran) == 1
+    processes.share(3, "cpu")
+    assert ran == [
+        ["--standalone", "--nproc-per-node", "3", "-m", "repset", "train", "exercise", "--device", "cpu",
+         "--devices", "3"],
+    ]  # fmt: skip
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python on its own in a folder, with this package."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": path}, timeout=120, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+
+
+def test_an_error_in_several_processes_is_its_sentence_and_nothing_else(project: Project) -> None:
+    done = python(project.root, "-m", "repset", "train", "segmentation", "--device", "cpu", "--devices", "2")
+    assert done.returncode == 1
+    assert all(re.match(r"repset: \S+: expected .+, found no file\.", line) for line in done.stderr.splitlines())
+    assert 1 <= len(done.stderr.splitlines()) <= 2  # each process says it, unless the first one ends the other
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [("os.kill(os.getpid(), signal.SIGKILL)", 1, "ended by SIGKILL"), ("sys.exit(3)", 3, ""), ("pass", 0, "")],
+)
+def test_how_a_process_ends_is_how_the_command_ends(tmp_path: Path, ending: str, status: int, said: str) -> None:
+    worker = f"import os, signal, sys, time\nif os.environ['RANK'] == '1':\n    {ending}\nelse:\n    time.sleep(2)\n"
+    (tmp_path / "worker.py").write_text(worker)
+    arguments = ["--standalone", "--nproc-per-node", "2", "worker.py"]
+    done = python(tmp_path, "-c", f"from repset.learn import processes; processes._torchrun({arguments})")
+    assert done.returncode == status
+    assert said in done.stderr if said else not done.stderr

@@ -4,9 +4,11 @@ A command that is asked for several devices starts itself again under torchrun (
 option. Who starts torchrun by hand says the same number; another one is an error, never a silent single process.
 """
 
+import logging
 import os
-import subprocess
+import signal
 import sys
+from typing import NoReturn
 
 from repset.errors import RepsetError
 
@@ -42,10 +44,31 @@ def share(devices: int, device: str) -> None:
                 f"--devices {devices}: {found or 'no'} CUDA devices are visible. Say --devices {max(1, found)}, or "
                 "--device cpu for several processes on the processor."
             )
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    command = [sys.executable, *torchrun, "-m", "repset", *sys.argv[1:]]
-    raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    _torchrun(["--standalone", "--nproc-per-node", str(devices), "-m", "repset", *sys.argv[1:]])
+
+
+def _torchrun(arguments: list[str]) -> NoReturn:
+    """What torchrun does on the command line, without its log and traceback: the processes speak for themselves."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.disable(logging.ERROR)
+    try:
+        run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
+    except SignalException as stopped:
+        raise KeyboardInterrupt from stopped
+    except ChildFailedError as error:
+        status = error.get_first_failure()[1].exitcode
+        if status < 0:  # killed, so it could not say anything
+            name = signal.Signals(-status).name
+            raise RepsetError(
+                f"a process of the training was ended by {name} (SIGKILL often means too little memory). What was "
+                "finished is kept; run the same command again to go on."
+            ) from error
+        raise SystemExit(status) from error
+    raise SystemExit(0)
 
 
 def _under_torchrun() -> bool:
