@@ -128,7 +128,11 @@ class Square:
         """(H, W, 3) → (size, size, 3): area-averaged when shrinking, in halves as far as that goes; black beside it."""
         rows, columns = self.fitted
         method = cv2.INTER_AREA if rows < self.height else cv2.INTER_LINEAR
-        while 2 * rows <= image.shape[0] and not image.shape[0] % 2 and not image.shape[1] % 2:
+        while (
+            image.shape[0] % 2 == image.shape[1] % 2 == 0
+            and 2 * rows <= image.shape[0]
+            and 2 * columns <= image.shape[1]
+        ):
             halved = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=method)  # exactly: OpenCV's fast way
             image = np.asarray(halved, np.uint8)
         square = np.zeros((self.size_px, self.size_px, 3), np.uint8)
