@@ -3,9 +3,10 @@
     python tools/trust.py clips ../shared/data/videos          0 repetitions where nothing is repeated; relations
     python tools/trust.py drawn --clips 3 --planted 4 --plot margin.png
 
-`clips` needs no truth but the manifest: mirrored, faster, slower, half the frames, another size, bars, recompressed, a
-frozen second, a loop, two clips joined with something else between them must give the count that follows. The first
-run estimates poses (about twenty minutes on one core), later ones take a minute. `drawn` renders the sample's motions.
+`clips` needs no truth but the manifest: mirrored, faster, slower, half the frames, another size, bars, recompressed, in
+the dark, overexposed, grey, grainy, tilted, a frozen second, a loop, two clips joined with something else between them
+must give the count that follows. The first run estimates poses (about half an hour on one core), later ones take a
+minute. `drawn` renders the sample's motions.
 """
 
 import argparse
