@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from repset.errors import ConfigError
-from repset.learn import segmentation
+from repset.learn import data, segmentation
 from repset.learn.card import Card, save_model
 
 pytestmark = pytest.mark.train
@@ -71,6 +71,65 @@ def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mi
 
 def test_of_equal_probabilities_the_first_class_is_named() -> None:
     planes = [np.array([row], np.float32) for row in ([0.4, 0.2, 0.1], [0.4, 0.5, 0.2], [0.2, 0.3, 0.7])]
-    labels, p = segmentation.strongest(planes)
+    labels, p = segmentation.strongest(dict(enumerate(planes)))
     assert labels.tolist() == [[0, 1, 2]]
     assert p[0].tolist() == pytest.approx([0.4, 0.5, 0.7])
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (97, 53), (1000, 64), (30, 20), (2, 700)])
+def test_a_part_that_is_scaled_alone_is_that_of_the_whole(height: int, width: int) -> None:
+    """What differs from the background only near marked pixels is found there, and nothing outside."""
+    rng, square = np.random.default_rng(height), data.Square(96, height, width)
+    rows, columns = square.fitted
+    for _ in range(30):
+        maps = np.stack([np.full((rows, columns), 0.5), *np.zeros((2, rows, columns))]).astype(np.float32)
+        row, column = rng.integers(rows), rng.integers(columns)
+        part = maps[1:, row : row + rng.integers(1, 20), column : column + rng.integers(1, 20)]
+        part[:] = rng.uniform(0, 1, part.shape)
+        marked = (maps[1:] >= maps[0]).any(0)
+        labels, scaled = np.zeros((height, width), int), np.stack(square.enlarged(maps))
+        found = square.enlarged_around(maps, marked)
+        if found:
+            box, planes = found
+            assert np.abs(np.stack(planes) - scaled[:, *box]).max() < 1e-5
+            labels[box] = np.argmax(planes, 0)
+        unsure = np.abs(scaled[1:].max(0) - scaled[0]) < 1e-5
+        assert np.array_equal(labels[~unsure] > 0, scaled.argmax(0)[~unsure] > 0)
+
+
+@pytest.mark.parametrize("seen", [(), (2,), (1, 3), (1, 2, 3)])
+def test_labels_alone_are_those_with_probabilities(seen: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smooth maps in which only some classes are anywhere above the background."""
+    rng, square = np.random.default_rng(len(seen)), data.Square(96, 240, 320)
+    maps = np.full((4, 72, 96), 0.1, np.float32)
+    maps[0] = 0.5
+    for index in seen:
+        maps[index] = cv2.GaussianBlur(rng.uniform(-1, 2, (72, 96)).astype(np.float32), (0, 0), 3)
+    model = object.__new__(segmentation.Segmenter)
+    monkeypatch.setattr(model, "_means", lambda images: iter([(square, maps)]))
+    labels = next(model.label([]))
+    assert set(np.unique(labels)) == {0, *seen}
+    assert np.array_equal(labels, next(model.label_with_probability([]))[0])
+    assert np.array_equal(labels, np.argmax(square.enlarged(maps), 0))
+
+
+def test_an_image_is_halved_first_and_stays_the_mean_of_its_area() -> None:
+    """480 → 240 → 120 → 72 rows beside numpy's means over the same area (72 rows: 6.67 pixels each)."""
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    ramp = np.linspace(0, 120, 480)[:, None, None] + np.linspace(0, 120, 640)[None, :, None] + np.zeros(3)
+    for image, largest, usual in ((ramp.astype(np.uint8), 1.7, 0.6), (cv2.GaussianBlur(noise, (0, 0), 2), 8, 1.5)):
+        fine = np.repeat(np.repeat(image.astype(float), 3, 0), 3, 1)  # of these thirds 20 make one pixel
+        means = fine.reshape(72, 20, 96, 20, 3).mean((1, 3))
+        off = np.abs(data.Square(96, 480, 640).image(image)[:72] - means)
+        assert (off.max() < largest, off.mean() < usual) == (True, True)
+
+
+def test_an_image_keeps_its_proportions_and_what_is_beside_it_is_ignored() -> None:
+    square = data.Square(64, 100, 50)
+    labels = square.labels(np.full((100, 50), 2, np.uint8))
+    assert square.fitted == (64, 32)
+    assert np.all(labels[:, :32] == 2)
+    assert np.all(labels[:, 32:] == data.IGNORE)
+    image = square.image(np.full((100, 50, 3), 200, np.uint8))
+    assert np.all(image[:, :32] == 200)
+    assert not image[:, 32:].any()

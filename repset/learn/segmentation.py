@@ -191,20 +191,22 @@ class Segmenter:
         """For each BGR image its (H, W) class indices.
 
         The network looks at the image fitted into its square (and at its mirror image, where the params say so, of
-        which the mean is taken); its answer is scaled back to the image's own pixels. A place all around which the
-        background is the likeliest is background: only the rest is scaled.
+        which the mean is taken); its answer is scaled back to the image's own pixels. A class that is below the
+        background all around a place is so there, too: only the rest is scaled.
         """
         for square, maps in self._means(images):
             labels = np.zeros((square.height, square.width), np.uint8)
-            if found := square.enlarged_around(maps, (maps[1:] >= maps[0]).any(0)):
+            marked = maps[1:] >= maps[0]
+            seen = [0, *(1 + np.flatnonzero(marked.any((1, 2))))]
+            if found := square.enlarged_around(maps[seen], marked.any(0)):
                 box, planes = found
-                labels[box], _ = strongest(planes)
+                labels[box], _ = strongest(dict(zip(seen, planes, strict=True)))
             yield labels
 
     def label_with_probability(self, images: Sequence[Image]) -> Iterator[tuple[Labels, Probability]]:
         """The same, and the (H, W) probability 0..1 of the named class: the network's own, not calibrated."""
         for square, maps in self._means(images):
-            yield strongest(square.enlarged(maps))
+            yield strongest(dict(enumerate(square.enlarged(maps))))
 
     def views(self, images: Sequence[Image], count: int = 2) -> Iterator[Probability]:
         """For each image (count, C, H, W) probabilities: of the image itself and, with two, of its mirror image turned
@@ -235,11 +237,11 @@ class Segmenter:
             yield squares, answers
 
 
-def strongest(planes: Sequence[Probability]) -> tuple[Labels, Probability]:
-    """(H, W) probabilities of each class → (H, W) index of the highest, the first of equals, and its value; class by
-    class, which is many times faster than an argmax over a stack."""
+def strongest(planes: Mapping[int, Probability]) -> tuple[Labels, Probability]:
+    """(H, W) probabilities by class index, ascending from 0 → (H, W) index of the highest, the first of equals, and its
+    value; class by class, which is many times faster than an argmax over a stack."""
     best, labels = planes[0].copy(), np.zeros(planes[0].shape, np.uint8)
-    for index, one in enumerate(planes[1:], start=1):
+    for index, one in list(planes.items())[1:]:
         higher = cv2.compare(one, best, cv2.CMP_GT).view(np.uint8)  # 255 where it is
         np.maximum(labels, higher & np.uint8(index), out=labels)  # a later class has the higher index
         cv2.max(best, one, best)
@@ -318,7 +320,7 @@ def propose(
 
 def _proposals(item: MaskedImage, views: Probability, card: Card) -> Iterator[dict[str, Any]]:
     mean = views.mean(0)
-    labels, _ = strongest(mean)
+    labels, _ = strongest(dict(enumerate(mean)))
     for index, label in enumerate(card.classes):
         mask = labels == index
         if not mask.any() and label != BACKGROUND:
