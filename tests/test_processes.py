@@ -45,15 +45,20 @@ torch.save(done.state, own / "state.pt")
 """
 
 
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python on its own in a folder, with this package."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": path}, timeout=300, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+
+
 def test_two_processes_learn_what_one_with_the_whole_batch_learns(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [*command, str(tmp_path / "worker.py"), str(tmp_path)], cwd=root, timeout=300, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, check=False,
-    )  # fmt: skip
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = python(root, *torchrun, str(tmp_path / "worker.py"), str(tmp_path))
     assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f"rank{rank}" / "state.pt", weights_only=True) for rank in (0, 1))
     device = fit.prepare(3, "cpu")
@@ -116,6 +121,7 @@ def test_torchrun_and_the_option_must_agree(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_command_starts_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(processes, "_torchrun", ran.append)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # or it would be set for all that comes after
     monkeypatch.setattr(sys, "argv", ["repset", "train", "exercise", "--device", "cpu", "--devices", "3"])
     processes.share(1, "auto")
     processes.share(3, "cpu")
@@ -123,15 +129,6 @@ def test_the_command_starts_itself_again(monkeypatch: pytest.MonkeyPatch) -> Non
         ["--standalone", "--nproc-per-node", "3", "-m", "repset", "train", "exercise", "--device", "cpu",
          "--devices", "3"],
     ]  # fmt: skip
-
-
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python on its own in a folder, with this package."""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": path}, timeout=120, text=True,
-        capture_output=True, check=False,
-    )  # fmt: skip
 
 
 def test_an_error_in_several_processes_is_its_sentence_and_nothing_else(project: Project) -> None:

@@ -8,6 +8,7 @@ Processor time of one thread is what counts, on a machine that others use at the
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from repset.errors import RepsetError
 from repset.learn.data import MediaReader, read_masked_images
 from repset.learn.segmentation import CLASSES, TASK, Segmenter
 from repset.project import Project, find_project
@@ -37,7 +39,7 @@ def photos(project: Project, sources: Iterable[str]) -> list[Image]:
     items = [item for path, source in tables for item in read_masked_images(path, source, CLASSES)]
     shown = [item for item in items if item.fold == "test" and item.masks][:IMAGES]
     if len(shown) < IMAGES:
-        raise SystemExit(f"expected {IMAGES} test photos with muscles, found {len(shown)}. Run dvc repro first.")
+        raise RepsetError(f"expected {IMAGES} test photos with muscles, found {len(shown)}. Run dvc repro first.")
     reader = MediaReader(project)
     return [cv2.resize(reader.image(item), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for item in shown]
 
@@ -74,4 +76,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RepsetError as error:
+        sys.exit(f"segmentation_bench: {error}")
