@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from repset.errors import DataError, RepsetError
-from repset.learn import encoders, segmentation
+from repset.learn import encoders
+from repset.learn.muscle_net import build
 from repset.learn.muscles_frames import FrameEncoder
 
 pytestmark = pytest.mark.train
@@ -32,7 +33,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_hub")
 def test_packaged_weights_are_in_the_places_that_they_were_trained_for() -> None:
-    network, theirs = segmentation.build(SHAPE, "imagenet"), packaged_tensors()
+    network, theirs = build(SHAPE, "imagenet"), packaged_tensors()
     ours = network.unet.encoder.state_dict()
     places = {  # first, one early, one late, and a running statistic, by the names of both architectures
         "model.conv_stem.weight": "_conv_stem.weight",
@@ -44,14 +45,14 @@ def test_packaged_weights_are_in_the_places_that_they_were_trained_for() -> None
     for mine, other in places.items():
         assert torch.equal(ours[mine], theirs[other]), mine
     assert len(ours) == len(theirs) - 8  # the head: convolution, its five of batch normalisation, the classifier's two
-    drawn = segmentation.build(SHAPE).unet.encoder.state_dict()
+    drawn = build(SHAPE).unet.encoder.state_dict()
     assert not torch.equal(drawn["model.conv_stem.weight"], ours["model.conv_stem.weight"])
 
 
 def test_pixels_are_standardised_as_the_weights_expect() -> None:
     seen: list[torch.Tensor] = []
     for encoder in (LITE, "resnet18"):
-        network = segmentation.build(SHAPE | {"encoder": encoder}).eval()
+        network = build(SHAPE | {"encoder": encoder}).eval()
         network.unet.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         network(torch.full((1, 3, 32, 32), 255, dtype=torch.uint8))
     lite, resnet = (np.array(item[0, :, 0, 0]) for item in seen)
@@ -77,14 +78,14 @@ def test_a_file_that_is_not_the_known_one_is_never_opened(tmp_path: Path, monkey
     packaged = encoders.Packaged("other_weights", "models/w.pth", "0" * 64, encoders.IMAGENET)
     monkeypatch.setitem(encoders.PACKAGED, LITE, packaged)
     with pytest.raises(DataError, match=r"w\.pth: expected SHA-256 000000000000…, found .*Install other_weights again"):
-        segmentation.build(SHAPE, "imagenet")
+        build(SHAPE, "imagenet")
 
 
 def test_a_package_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = encoders.Packaged("not_here_at_all", "w.pth", "0" * 64, encoders.IMAGENET)
     monkeypatch.setitem(encoders.PACKAGED, LITE, packaged)
     with pytest.raises(RepsetError) as error:
-        segmentation.build(SHAPE, "imagenet")
+        build(SHAPE, "imagenet")
     assert str(error.value) == (
         "encoder_weights 'imagenet' of tu-tf_efficientnet_lite0: the package not_here_at_all is not installed. "
         "Install it (it comes with repset[train]), or set encoder_weights: null."

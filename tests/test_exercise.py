@@ -210,7 +210,7 @@ def test_official_split_holds_where_a_set_has_one() -> None:
 
 
 def test_augmented_windows_stay_poses_of_the_same_size() -> None:
-    from repset.learn.exercise_data import Augment
+    from repset.learn.exercise_items import Augment
     from repset.pose_features import JOINTS, body_length
 
     rng = np.random.default_rng(0)
@@ -224,7 +224,7 @@ def test_augmented_windows_stay_poses_of_the_same_size() -> None:
 
 
 def test_exchanged_sides_last_the_window_in_a_share_of_them() -> None:
-    from repset.learn.exercise_data import Augment
+    from repset.learn.exercise_items import Augment
     from repset.pose_features import JOINTS
 
     still = Augment(
@@ -241,7 +241,7 @@ def test_exchanged_sides_last_the_window_in_a_share_of_them() -> None:
 
 
 def test_few_frames_a_second_are_straight_lines_between_kept_steps() -> None:
-    from repset.learn.exercise_data import Augment
+    from repset.learn.exercise_items import Augment
     from repset.pose_features import JOINTS
 
     rng = np.random.default_rng(0)

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.train
 def trained(project: Project) -> Path:
     """An untrained network of the sample's parameters, saved as a model."""
     from repset.learn.card import Card, save_model
-    from repset.learn.segmentation import CLASSES, MODEL, build
+    from repset.learn.muscle_net import build
+    from repset.learn.segmenter import CLASSES, MODEL
 
     path = project.root / "params.yaml"
     own = parse(Params, load_yaml(path), path).train.segmentation.model_dump(mode="json")
@@ -40,7 +41,8 @@ def test_segmentation_as_onnx_gives_the_trained_networks_logits(
     import onnxruntime
 
     from repset.learn.card import load_card, load_into
-    from repset.learn.segmentation import CLASSES, MODEL, build
+    from repset.learn.muscle_net import build
+    from repset.learn.segmenter import CLASSES, MODEL
 
     monkeypatch.chdir(project.root)
     done = CliRunner().invoke(cli, ["release", "segmentation", "--into", "out"], catch_exceptions=False)
@@ -58,22 +60,24 @@ def test_segmentation_as_onnx_gives_the_trained_networks_logits(
         images = rng.uniform(0, 255, (count, 3, 64, 64)).astype(np.float32)
         with torch.inference_mode():
             wanted = network.eval()(torch.from_numpy(images)).numpy()
-        (found,) = session.run(None, {"images": images})
-        assert found.shape == (count, len(CLASSES), 64, 64)
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
+        logits, probabilities = session.run(["logits", "probabilities"], {"images": images})
+        assert logits.shape == (count, len(CLASSES), 64, 64)
+        np.testing.assert_allclose(logits, wanted, atol=1e-3)
+        raised = np.exp(wanted - wanted.max(1, keepdims=True))
+        np.testing.assert_allclose(probabilities, raised / raised.sum(1, keepdims=True), atol=1e-3)
 
 
 def test_a_network_that_answers_otherwise_is_not_released(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from repset.learn import export
+    from repset.learn import export, to_onnx
 
-    monkeypatch.setattr(export, "_difference", lambda *_: 0.5)
+    monkeypatch.setattr(to_onnx, "difference", lambda *_: 0.5)
     with pytest.raises(RepsetError) as error:
         export.release_segmentation(trained, tmp_path / "out", None)
     assert str(error.value) == (
         f"{trained}: the exported network differs from the trained one by 5.0e-01, allowed is 1e-03. "
-        "Nothing was released. Check the versions of torch and onnx: repset doctor"
+        "Check the versions of torch and onnx: repset doctor. Nothing was released."
     )
     assert not (tmp_path / "out").exists()
 

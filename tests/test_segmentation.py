@@ -17,10 +17,13 @@ from repset.curate.checks import check_source
 from repset.curate.splits import build_split
 from repset.errors import ConfigError, DataError, RepsetError
 from repset.learn import data, load_model, segmentation, stages
+from repset.learn.card import load_card
+from repset.learn.muscle_net import build
 from repset.learn.segment_media import media_files, overlay, segment_media
+from repset.learn.segmenter import CLASSES, MODEL, Segmenter
 from repset.params import load_params, load_source
 from repset.project import Project
-from repset.records import canonical_json, read_rows, write_table
+from repset.records import canonical_json, read_rows, sha256_file, write_table
 from repset.sources.index import index_source
 from repset.video import Image, ShardWriter, encode_png, read_video, write_video
 
@@ -115,7 +118,7 @@ def png(*rows: str) -> bytes:
 
 def test_the_smaller_muscle_wins_and_conflicts_are_counted() -> None:
     masks = {"biceps": [png("###.", "###.")], "calf": [png("..##", "....")]}
-    labels, conflicts = data.index_mask(masks, segmentation.CLASSES, 2, 4, "here")
+    labels, conflicts = data.index_mask(masks, CLASSES, 2, 4, "here")
     assert labels.tolist() == [[1, 1, 3, 3], [1, 1, 1, 0]]
     assert conflicts == 1
 
@@ -123,17 +126,17 @@ def test_the_smaller_muscle_wins_and_conflicts_are_counted() -> None:
 def test_on_a_tie_the_later_class_wins_whatever_the_order_of_rows() -> None:
     biceps, triceps = png("##.."), png(".##.")
     for masks in ({"biceps": [biceps], "triceps": [triceps]}, {"triceps": [triceps], "biceps": [biceps]}):
-        assert data.index_mask(masks, segmentation.CLASSES, 1, 4, "here")[0].tolist() == [[1, 2, 2, 0]]
+        assert data.index_mask(masks, CLASSES, 1, 4, "here")[0].tolist() == [[1, 2, 2, 0]]
 
 
 def test_persons_of_one_class_are_united_without_conflict() -> None:
-    labels, conflicts = data.index_mask({"calf": [png("##.."), png(".##.")]}, segmentation.CLASSES, 1, 4, "here")
+    labels, conflicts = data.index_mask({"calf": [png("##.."), png(".##.")]}, CLASSES, 1, 4, "here")
     assert labels.tolist() == [[3, 3, 3, 0]]
     assert conflicts == 0
 
 
 def test_a_mask_of_another_size_is_one_sentence() -> None:
-    text = message(lambda: data.index_mask({"calf": [png("##")]}, segmentation.CLASSES, 4, 4, "s/01"))
+    text = message(lambda: data.index_mask({"calf": [png("##")]}, CLASSES, 4, 4, "s/01"))
     assert text == "s/01: expected a mask of 4×4 px as the image, found 2×1 for calf. Correct the mask."
 
 
@@ -209,6 +212,9 @@ def test_blocks_of_colour_are_learned(drawn: Project, tmp_path: Path) -> None:
     segmentation.fit(drawn, table(drawn), own, tmp_path / "model", "cpu")
     scores = segmentation.evaluate(drawn, table(drawn), tmp_path / "model", device="cpu").metrics
     assert scores["miou"] > scores["baseline"]["miou"] + 0.3
+    card = load_card(tmp_path / "model", MODEL)
+    assert card.onnx_sha256 == sha256_file(tmp_path / "model" / "network.onnx")
+    assert card.training["onnx"].startswith("differs from torch by less than 1e-0")
 
     # Corrected labels: scored on the correction, and beside it on the dataset's own mask.
     def correct(row: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +241,7 @@ def test_blocks_of_colour_are_learned(drawn: Project, tmp_path: Path) -> None:
     image, _ = picture(3, 9, 96, 120)
     (tmp_path / "photo.png").write_bytes(encode_png(image))
     write_video(tmp_path / "clip.mp4", [image] * 18, 12)
-    model = segmentation.Segmenter(tmp_path / "model", "cpu")
+    model = Segmenter(tmp_path / "model", "cpu")
     found = list(segment_media([tmp_path / "photo.png", tmp_path / "clip.mp4"], model, tmp_path / "out"))
     mask = cv2.imread(str(tmp_path / "out" / "photo_mask.png"), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (96, 120)
@@ -249,7 +255,7 @@ def test_an_overlay_colours_what_was_marked_and_nothing_else() -> None:
     image = np.full((200, 200, 3), 100, np.uint8)
     labels = np.zeros((200, 200), np.uint8)
     labels[20:60, 120:180] = 1
-    picture = overlay(image, labels, segmentation.CLASSES)
+    picture = overlay(image, labels, CLASSES)
     assert np.all(image == 100)
     assert np.all((picture[30:50, 130:170] != 100).any(-1))
     assert np.all(picture[80:120, 120:180] == 100)
@@ -323,7 +329,7 @@ def test_a_size_that_the_network_cannot_halve_five_times_is_refused(drawn: Proje
 
 
 def test_an_unknown_encoder_is_refused() -> None:
-    text = message(lambda: segmentation.build(SHAPE | {"encoder": "resnet35"}), ConfigError)
+    text = message(lambda: build(SHAPE | {"encoder": "resnet35"}), ConfigError)
     assert text == "encoder: expected one that segmentation-models-pytorch knows, found 'resnet35'."
 
 
@@ -332,7 +338,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyP
         raise OSError("no route to the hub.\nsecond line")
 
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", offline)
-    assert message(lambda: segmentation.build(SHAPE | {"encoder": "resnet34"}, "imagenet"), RepsetError) == (
+    assert message(lambda: build(SHAPE | {"encoder": "resnet34"}, "imagenet"), RepsetError) == (
         "encoder_weights 'imagenet' of resnet34 cannot be had (no route to the hub). Connect to the network for the "
         "first run, take an encoder whose weights are installed (tu-tf_efficientnet_lite0), "
         "or set encoder_weights: null."
@@ -341,7 +347,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch: pytest.MonkeyP
 
 def test_a_model_is_built_without_asking_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", lambda *a, **k: pytest.fail("asked"))
-    assert segmentation.build(SHAPE)(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
+    assert build(SHAPE)(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
 
 
 def test_models_and_pairs_that_are_not_there_are_named(project: Project) -> None:

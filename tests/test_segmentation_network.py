@@ -11,6 +11,8 @@ import torch
 from repset.errors import ConfigError
 from repset.learn import data, segmentation
 from repset.learn.card import Card, save_model
+from repset.learn.muscle_net import as_onnx, build
+from repset.learn.segmenter import CLASSES, Segmenter, strongest
 
 pytestmark = pytest.mark.train
 
@@ -21,14 +23,14 @@ SHAPE: dict[str, Any] = {
 
 def test_an_unknown_architecture_and_a_decoder_that_does_not_fit_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^architecture: expected one of unet, .*, found 'Vnet'.$"):
-        segmentation.build(SHAPE | {"architecture": "Vnet"})
+        build(SHAPE | {"architecture": "Vnet"})
     with pytest.raises(ConfigError, match=r"^architecture Unet with mobilenet_v2: .* Set encoder_depth: 5"):
-        segmentation.build(SHAPE | {"decoder_channels": [8, 8]})
+        build(SHAPE | {"decoder_channels": [8, 8]})
 
 
 @pytest.mark.parametrize("architecture", ["FPN", "DeepLabV3Plus", "UnetPlusPlus"])
 def test_other_architectures_come_by_config(architecture: str) -> None:
-    network = segmentation.build(SHAPE | {"architecture": architecture}).eval()
+    network = build(SHAPE | {"architecture": architecture}).eval()
     assert network(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 4, 64, 64)
 
 
@@ -43,14 +45,14 @@ def test_agreement_is_the_overlap_of_two_probability_maps() -> None:
     assert segmentation.agreement(maps[[0, 0]]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mirror: bool) -> None:
+@pytest.mark.parametrize(("mirror", "onnx"), [(False, True), (True, True), (True, False)])
+def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mirror: bool, onnx: bool) -> None:
     """Beside an independent way: logits scaled by torch, softmax at the image's own size, mean, arg max."""
     torch.manual_seed(3)
-    network = segmentation.build(SHAPE).eval()
-    card = Card(model="segmentation", architecture=SHAPE | {"size_px": 64}, classes=segmentation.CLASSES, skeleton=None,
+    network = build(SHAPE).eval()
+    card = Card(model="segmentation", architecture=SHAPE | {"size_px": 64}, classes=CLASSES, skeleton=None,
                 params={"mirror_views": mirror}, seed=3, data={}, data_kind="rendered sample", training={})  # fmt: skip
-    save_model(tmp_path, network.state_dict(), card)
+    save_model(tmp_path, network.state_dict(), card, as_onnx(network, 64)[0] if onnx else None)
     rng = np.random.default_rng(5)
     image = cv2.resize(rng.integers(0, 255, (9, 12, 3), np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
     square = np.zeros((64, 64, 3), np.uint8)
@@ -60,7 +62,7 @@ def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mi
         views = [network(pixels)] + ([network(pixels.flip(-1)).flip(-1)] if mirror else [])
         scaled = [torch.nn.functional.interpolate(v[..., :48, :], (120, 160), mode="bilinear") for v in views]
         expected_p, expected = torch.stack([s.softmax(1) for s in scaled]).mean(0)[0].max(0)
-    model = segmentation.Segmenter(tmp_path, "cpu")
+    model = Segmenter(tmp_path, "cpu")
     labels, p = next(model.label_with_probability([image]))
     assert (labels.shape, labels.dtype, p.shape) == ((120, 160), np.uint8, (120, 160))
     assert len(np.unique(labels)) > 1
@@ -71,7 +73,7 @@ def test_the_answer_is_that_of_the_logits_scaled_to_the_image(tmp_path: Path, mi
 
 def test_of_equal_probabilities_the_first_class_is_named() -> None:
     planes = [np.array([row], np.float32) for row in ([0.4, 0.2, 0.1], [0.4, 0.5, 0.2], [0.2, 0.3, 0.7])]
-    labels, p = segmentation.strongest(dict(enumerate(planes)))
+    labels, p = strongest(dict(enumerate(planes)))
     assert labels.tolist() == [[0, 1, 2]]
     assert p[0].tolist() == pytest.approx([0.4, 0.5, 0.7])
 
@@ -105,7 +107,7 @@ def test_labels_alone_are_those_with_probabilities(seen: tuple[int, ...], monkey
     maps[0] = 0.5
     for index in seen:
         maps[index] = cv2.GaussianBlur(rng.uniform(-1, 2, (72, 96)).astype(np.float32), (0, 0), 3)
-    model = object.__new__(segmentation.Segmenter)
+    model = object.__new__(Segmenter)
     monkeypatch.setattr(model, "_means", lambda images: iter([(square, maps)]))
     labels = next(model.label([]))
     assert set(np.unique(labels)) == {0, *seen}

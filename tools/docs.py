@@ -18,8 +18,8 @@ from repset.charts import save
 from repset.draw import contact_sheet, draw_overlay
 from repset.draw.canvas import Image
 from repset.errors import RepsetError
-from repset.learn import segmentation
 from repset.learn.data import BACKGROUND, TASK, MediaReader, read_masked_images
+from repset.learn.segmenter import MODEL, Segmenter
 from repset.params import load_source
 from repset.project import Project
 from repset.records import atomic_path
@@ -77,7 +77,7 @@ def overlays(source: Source) -> Image:
 def muscles(source: Source) -> Image:
     """Test photos in the order of their names, two of each muscle: the set's masks above, the final model's below."""
     table = source.project.curated(TASK, source.name) / "table.parquet"
-    model = segmentation.Segmenter(source.project.model(segmentation.MODEL) / "final", "cpu")
+    model = Segmenter(source.project.model(MODEL) / "final", "cpu")
     samples, reader = {row["sample_id"]: row for row in source.samples}, MediaReader(source.project)
     wanted = [name for name in model.classes if name != BACKGROUND for _ in range(2)]
     seen: set[str] = set()
@@ -130,7 +130,7 @@ def main() -> None:
     needed = (
         project.labels(clips.name),
         project.curated(TASK, photos.name),
-        project.model(segmentation.MODEL) / "final",
+        project.model(MODEL) / "final",
     )
     for made in needed:
         if not made.is_dir():

@@ -37,6 +37,7 @@ from repset.learn.card import data_kind, load_card
 from repset.learn.data import TASK, MaskedImage, MediaReader, index_mask, read_masked_images
 from repset.learn.metrics import Counts
 from repset.learn.segmentation_scores import Tally, difference_interval, interval
+from repset.learn.segmenter import CLASSES, MODEL, Segmenter
 from repset.params import AcceptParams, SegmentationTrain, TrainParams, load_params, load_yaml, parse
 from repset.project import Project
 from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, write_json, write_table
@@ -197,7 +198,7 @@ class Bench:
                 segmentation.fit(self.project, {self.source: table}, group, temporary / "model", "cpu", shown)
                 seconds = time.perf_counter() - begun
                 tally = self.score(temporary / "model")
-                card = load_card(temporary / "model", segmentation.MODEL)
+                card = load_card(temporary / "model", MODEL)
                 by_group = {group: counts.tolist() for group, counts in sorted(tally.confusion.items())}
                 validation = card.training.get("validation/miou")
                 cost = {"steps": card.training["steps"], "seconds": round(seconds, 1)}
@@ -210,18 +211,18 @@ class Bench:
 
     def score(self, model: Path) -> Tally:
         """The fold test with its true masks."""
-        tally, reader = Tally(segmentation.CLASSES), MediaReader(self.project)
-        segmenter = segmentation.Segmenter(model, "cpu")
+        tally, reader = Tally(CLASSES), MediaReader(self.project)
+        segmenter = Segmenter(model, "cpu")
         for item in self.images("test"):
             image = reader.image(item)
-            truth, _ = index_mask(item.masks, segmentation.CLASSES, image.shape[0], image.shape[1], item.sample_id)
+            truth, _ = index_mask(item.masks, CLASSES, image.shape[0], image.shape[1], item.sample_id)
             labels, p = next(segmenter.label_with_probability([image]))
             tally.add(item.group, truth, labels, p)
         return tally
 
     def images(self, fold: str) -> Iterator[MaskedImage]:
         """Images of a fold with their truth."""
-        images = read_masked_images(self.table, self.source, segmentation.CLASSES)
+        images = read_masked_images(self.table, self.source, CLASSES)
         yield from (image for image in images if image.fold == fold)
 
 

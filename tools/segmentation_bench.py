@@ -2,12 +2,14 @@
 
     python tools/segmentation_bench.py models/segmentation/final
 
-Both do the same passes over as many images, in turn; each round's ratio is taken, and the median said. The images are
-test photos of the sets that the model learned from, with muscles in them, scaled to 640 × 480 (`dvc repro` first).
-Processor time of one thread is what counts, on a machine that others use at the same time.
+All do the same passes over as many images, in turn, on one core: the network in torch, as it was trained; the same in
+ONNX Runtime, which the segmenter asks where there is no GPU; and the segmenter. Each round's ratios are taken, and the
+medians said. The images are test photos of the sets that the model learned from, with muscles in them, scaled to
+640 × 480 (`dvc repro` first). Processor time is what counts, on a machine that others use at the same time.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,8 +20,9 @@ import numpy as np
 import torch
 
 from repset.errors import RepsetError
-from repset.learn.data import MediaReader, read_masked_images
-from repset.learn.segmentation import CLASSES, TASK, Segmenter
+from repset.learn.data import TASK, MediaReader, read_masked_images
+from repset.learn.muscle_net import ByTorch
+from repset.learn.segmenter import CLASSES, Segmenter
 from repset.project import Project, find_project
 from repset.video import Image
 
@@ -50,29 +53,38 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a trained model")
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # threads that wait for each other would count too
     model = Segmenter(args.folder, "cpu")
-    torch.set_num_threads(1)  # threads that wait for each other would count too
+    by_torch = ByTorch(args.folder, model.card, "cpu")
+    torch.set_num_threads(1)
     images = photos(find_project(), model.card.data)
     size = int(model.card.architecture["size_px"])
-    passes = 2 if model.card.params.get("mirror_views") else 1
-    ready = torch.randint(0, 255, (IMAGES, 3, size, size), dtype=torch.uint8)
+    passes = 2 if model.card.params["mirror_views"] else 1
+    ready = np.random.default_rng(0).uniform(0, 255, (IMAGES, 3, size, size)).astype(np.float32)
+    tensor = torch.from_numpy(ready)
 
-    def bare() -> None:
+    def in_torch() -> None:
         with torch.inference_mode():
             for _ in range(passes):
-                model._network(ready)
+                by_torch.network(tensor)
+
+    def in_onnxruntime() -> None:
+        for _ in range(passes):
+            model.network(ready)
 
     def whole() -> None:
         for _ in model.label(images):
             pass
 
-    for work in (bare, whole):
+    runs = (in_torch, in_onnxruntime, whole)
+    for work in runs:
         work()
-    rounds = [(seconds(bare), seconds(whole)) for _ in range(args.rounds)]
-    alone, all_of_it = (float(np.median(column)) for column in zip(*rounds, strict=True))
-    ratio = float(np.median([one / other for one, other in rounds]))
-    print(f"bare network {IMAGES / alone:.1f} images/s, segmented {IMAGES / all_of_it:.1f} images/s of processor time "
-          f"({size} px, {passes} pass{'es' * (passes > 1)}): {ratio:.3f} of the bare network's speed")  # fmt: skip
+    rounds = np.array([[seconds(work) for work in runs] for _ in range(args.rounds)])
+    print(f"{size} px, {passes} pass{'es' * (passes > 1)}, images a second of processor time, median of {args.rounds}")
+    for name, column in zip(("bare, torch", "bare, ONNX Runtime", "segmented"), rounds.T, strict=True):
+        ratio = np.median(column / rounds[:, -1])
+        print(f"  {name:<20}{IMAGES / np.median(column):7.1f}   segmented is {ratio:.3f} times as fast")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from repset.learn import exercise
 from repset.learn import exercise_data as data
 from repset.learn.exercise_calibration import fit_temperature
+from repset.learn.exercise_items import WindowBlocks
 from repset.params import ExerciseTrain, Params, TrainParams, load_yaml, parse
 from repset.project import Project, find_project
 from repset.records import atomic_folder, write_json
@@ -70,7 +71,7 @@ def calibration(project: Project, tables: dict[str, Path], folder: Path) -> dict
     own = ExerciseTrain.model_validate(card.params)
     clips, _ = data.load_clips(project, {SOURCES[1]: tables[SOURCES[1]]}, ("validation",), own.split, gold_only=True)
     torch.manual_seed(card.seed)
-    blocks = data.WindowBlocks(clips, card.classes, exercise.window_spec(own), own.batch)
+    blocks = WindowBlocks(clips, card.classes, exercise.window_spec(own), own.batch)
     parts = [blocks[0] for _ in range(BLOCKS)]
     log_p = np.concatenate([exercise.log_probabilities(both.temporal, windows.numpy()) for windows, _ in parts])
     return fit_temperature(log_p, np.concatenate([truth.numpy() for _, truth in parts]))

@@ -25,6 +25,7 @@ from repset.autolabel.ruleset import load_rules
 from repset.autolabel.work import SUMMARY, Options, Outcome, summary_row
 from repset.errors import ConfigError, DataError, RepsetError
 from repset.exercises import NAMES, canonical
+from repset.machine import cores
 from repset.params import AutolabelParams
 from repset.project import Project, find_project
 from repset.records import TableWriter, atomic_folder, write_csv, write_json, write_table
@@ -106,7 +107,7 @@ def label_files(
             "cached": sum(outcome.cached for outcome in outcomes),
             "ignored": found.ignored,
             "hints": list(found.hints),
-            "jobs": jobs or _cores(),
+            "jobs": jobs or cores(),
             "wall_s": round(wall_s, 2),
             "frames_per_s": round(sum(outcome.frames for outcome in outcomes) / wall_s, 1),
         }
@@ -195,13 +196,9 @@ def _cache() -> Path:
         return cache_folder() / "poses"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _options(params: AutolabelParams, exercise: str | None, cache: Path, jobs: int | None, tasks: int) -> Options:
     # Fewer clips than cores: the idle cores decode ahead.
-    spare = max(1, min(4, _cores() // max(1, min(jobs or _cores(), tasks))))
+    spare = max(1, min(4, cores() // max(1, min(jobs or cores(), tasks))))
     return Options(
         exercise, params.rule_set, params.model, params.min_visibility, cache, spare, angles_3d=params.angles_3d
     )
@@ -231,7 +228,7 @@ def _run(
     """Outcomes in the order of the tasks. Raises: RepsetError under `fail`, once all others are done."""
     frames = sum(_labelled(task, options.keep_fps) for task in tasks)
     progress = watch(frames, len(tasks)) if watch is not None else None
-    outcomes = list(run_tasks(tasks, options, folder, jobs or _cores(), progress)) if tasks else []
+    outcomes = list(run_tasks(tasks, options, folder, jobs or cores(), progress)) if tasks else []
     outcomes.sort(key=lambda outcome: outcome.task.number)
     problems = [Problem(outcome.task.media, outcome.error) for outcome in outcomes if outcome.error]
     if problems and on_error == "fail":

@@ -81,7 +81,7 @@ def _label(files: Sequence[Path], out: Path, exercise: str, jobs: int | None) ->
 def _segment(files: Sequence[Path], model: Path, out: Path, device: str) -> dict[str, dict[str, float]]:
     """File name → muscle → share of the pixels."""
     from repset.learn.segment_media import segment_media
-    from repset.learn.segmentation import Segmenter
+    from repset.learn.segmenter import Segmenter
 
     segmenter = Segmenter(model, device)
     if segmenter.card.data_kind != "real":

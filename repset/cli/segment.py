@@ -52,7 +52,7 @@ def command(
             "note: proposed from the pose's geometry; what is marked is expected to work, not measured.", err=True
         )
     else:
-        from repset.learn.segmentation import Segmenter
+        from repset.learn.segmenter import Segmenter
 
         labeller = segmenter = Segmenter(model or find_project().model("segmentation") / "final", device)
         if segmenter.card.data_kind != "real":

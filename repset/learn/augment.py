@@ -12,6 +12,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from repset.learn.data import twins
 from repset.learn.metrics import IGNORE
 from repset.params import SegmentationTrain
 
@@ -53,19 +54,6 @@ class Mirror(v2.Transform):  # type: ignore[misc]
         if isinstance(inpt, tv_tensors.Mask):
             flipped = self._twins[flipped.long()]
         return tv_tensors.wrap(flipped, like=inpt)
-
-
-def twins(classes: Sequence[str]) -> list[int]:
-    """(C,) index of the class that each one becomes in a mirror; its own where it has no side."""
-    found = []
-    for index, name in enumerate(classes):
-        for side, other in (("left_", "right_"), ("right_", "left_")):
-            if name.startswith(side) and other + name.removeprefix(side) in classes:
-                found.append(list(classes).index(other + name.removeprefix(side)))
-                break
-        else:
-            found.append(index)
-    return found
 
 
 class Augmentation:

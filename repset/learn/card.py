@@ -1,24 +1,29 @@
 """A model on disk: `weights.safetensors` and `card.json`, which says what the weights are and where they come from.
 
-No pickle is ever read: weights are safetensors, everything else is JSON. The two files are checked against each
-other when they are loaded, so that weights under another model's card are an error and not a bad score.
+Some have the same network as `network.onnx`, too, for those who run it without torch.
+
+No pickle is ever read: weights are safetensors, everything else is JSON or ONNX. The files are checked against each
+other when they are loaded, so that weights under another model's card are an error and not a bad score. Torch is
+imported only by what handles weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import numpy.typing as npt
 
 from repset.errors import DataError
+from repset.machine import cores
 from repset.params import load_source
 from repset.project import Project
 from repset.records import atomic_path, read_json, sha256_bytes, sha256_file, write_json
 
-CARD, WEIGHTS = "card.json", "weights.safetensors"
+if TYPE_CHECKING:
+    import torch
+
+CARD, WEIGHTS, ONNX = "card.json", "weights.safetensors", "network.onnx"
 VERSION = 1
 _AGAIN = "Train the model again: dvc repro"
 
@@ -38,6 +43,7 @@ class Card:
         data_kind: "rendered sample" | "real" | "rendered and real".
         training: steps and epochs done, the chosen epoch and its validation scores.
         weights_sha256: of weights.safetensors; also the `origin_hash` of the model's proposals. '' until saved.
+        onnx_sha256: of network.onnx; '' where there is none.
     """
 
     model: str
@@ -50,6 +56,7 @@ class Card:
     data_kind: str
     training: dict[str, Any]
     weights_sha256: str = ""
+    onnx_sha256: str = ""
 
 
 def data_kind(project: Project, sources: Sequence[str]) -> str:
@@ -65,17 +72,22 @@ def table_facts(path: Path, counts: Mapping[str, int]) -> dict[str, Any]:
     return {"table_sha256": sha256_file(path), **counts}
 
 
-def save_model(folder: Path, state: Mapping[str, torch.Tensor], card: Card) -> Card:
-    """Write both files; returns the card with the weights' hash.
+def save_model(folder: Path, state: Mapping[str, "torch.Tensor"], card: Card, onnx: bytes | None = None) -> Card:
+    """Write the files; returns the card with their hashes.
 
     The bytes depend on the tensors alone: no file metadata (its order is not stable), tensors sorted by name.
     Several networks go into one file with a prefix each, as a torch.nn.ModuleDict names them.
     """
+    from safetensors.torch import save
+
     tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
     data = save(tensors)
-    card = Card(**{**_members(card), "weights_sha256": sha256_bytes(data)})
-    with atomic_path(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(data)
+    hashes = {"weights_sha256": sha256_bytes(data), "onnx_sha256": sha256_bytes(onnx) if onnx else ""}
+    card = Card(**{**_members(card), **hashes})
+    for name, content in ((WEIGHTS, data), (ONNX, onnx)):
+        if content:
+            with atomic_path(folder / name) as temporary:
+                temporary.write_bytes(content)
     write_json(folder / CARD, {"version": VERSION, **asdict(card)})
     return card
 
@@ -89,6 +101,8 @@ def load_card(folder: Path, model: str, classes: Sequence[str] | None = None) ->
     """
     path = folder / CARD
     data = read_json(path)
+    if isinstance(data, dict):
+        data.setdefault("onnx_sha256", "")  # cards of before there was one
     keys = {"version", *(f.name for f in fields(Card))}
     if not isinstance(data, dict) or set(data) != keys:
         found = sorted(data) if isinstance(data, dict) else type(data).__name__
@@ -103,26 +117,65 @@ def load_card(folder: Path, model: str, classes: Sequence[str] | None = None) ->
     return card
 
 
-def load_weights(folder: Path, card: Card) -> dict[str, torch.Tensor]:
-    """The tensors that belong to `card`, on the CPU.
+def load_weights(folder: Path, card: Card) -> dict[str, "torch.Tensor"]:
+    """The tensors that belong to `card`, on the CPU. Raises: DataError, as `load_arrays`."""
+    from safetensors.torch import load
+
+    return _loaded(folder, card, load)
+
+
+def load_arrays(folder: Path, card: Card) -> dict[str, npt.NDArray[Any]]:
+    """The same as arrays, without torch.
 
     Raises: DataError if the file is missing, is not safetensors (a pickle is refused unread) or has another hash.
     """
+    from safetensors.numpy import load
+
+    return _loaded(folder, card, load)
+
+
+def _loaded(folder: Path, card: Card, load: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    from safetensors import SafetensorError
+
     path = folder / WEIGHTS
     if not path.is_file():
         raise DataError(path, "the model's weights", "no file", _AGAIN)
     data = path.read_bytes()
     try:
-        tensors: dict[str, torch.Tensor] = load(data)
+        tensors = load(data)
     except SafetensorError as error:
         what = "a pickle or zip file" if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04") else "something else"
         raise DataError(path, "weights in safetensors format", what, _AGAIN) from error
-    if (found := sha256_bytes(data)) != card.weights_sha256:
-        raise DataError(path, f"SHA-256 {card.weights_sha256[:12]}… as its card says", f"{found[:12]}…", _AGAIN)
+    _is(path, data, card.weights_sha256)
     return tensors
 
 
-def load_into(network: torch.nn.Module, folder: Path, card: Card) -> None:
+def load_onnx(folder: Path, card: Card) -> Any:
+    """An onnxruntime session, on all cores, of the network that belongs to `card`.
+
+    Raises: DataError if the file is missing, has another hash or is no network.
+    """
+    import onnxruntime
+
+    path = folder / ONNX
+    if not path.is_file():
+        raise DataError(path, "the model's network", "no file", _AGAIN)
+    data = path.read_bytes()
+    _is(path, data, card.onnx_sha256)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base
+        raise DataError(path, "an ONNX network", str(error).splitlines()[0], _AGAIN) from error
+
+
+def _is(path: Path, data: bytes, sha256: str) -> None:
+    if (found := sha256_bytes(data)) != sha256:
+        raise DataError(path, f"SHA-256 {sha256[:12]}… as its card says", f"{found[:12]}…", _AGAIN)
+
+
+def load_into(network: "torch.nn.Module", folder: Path, card: Card) -> None:
     """Put the folder's weights into `network`. Raises: DataError if names or shapes differ."""
     try:
         network.load_state_dict(load_weights(folder, card))

@@ -1,18 +1,16 @@
-"""Images with index masks, from curated tables and the shards of the index, held in memory as small squares."""
+"""Images with index masks, from curated tables and the shards of the index, and the square a network sees of them."""
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from repset.errors import DataError
-from repset.learn import Progress, silent
 from repset.learn.metrics import IGNORE
 from repset.project import Project
 from repset.records import read_rows
@@ -27,6 +25,19 @@ GOLD = ("gold", "gold_corrected")
 """Tiers that count as evaluation truth."""
 
 _COLUMNS = ("sample_id", "group", "fold", "task", "target", "blob", "tier", "original_blob", "media_sha256")
+
+
+def twins(classes: Sequence[str]) -> list[int]:
+    """(C,) index of the class that each one becomes in a mirror; its own where it has no side."""
+    found = []
+    for index, name in enumerate(classes):
+        for side, other in (("left_", "right_"), ("right_", "left_")):
+            if name.startswith(side) and other + name.removeprefix(side) in classes:
+                found.append(list(classes).index(other + name.removeprefix(side)))
+                break
+        else:
+            found.append(index)
+    return found
 
 
 @dataclass
@@ -185,25 +196,6 @@ class Square:
         return (box[0], box[1]), [part[inner[0], inner[1]] for part in parts]
 
 
-Augment = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-
-
-class MaskItems:
-    """A fold in memory: item i is ((3, S, S) RGB uint8, (S, S) uint8 class indices, IGNORE outside the image)."""
-
-    def __init__(self, images: Sequence[Image], labels: Sequence[Labels], augment: Augment | None = None) -> None:
-        self._images = [torch.from_numpy(np.ascontiguousarray(i[..., ::-1].transpose(2, 0, 1))) for i in images]
-        self._labels = [torch.from_numpy(item) for item in labels]
-        self._augment = augment
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image, labels = self._images[index], self._labels[index]
-        return self._augment(image, labels) if self._augment else (image, labels)
-
-
 class MediaReader:
     """Images of several sources, each index opened once."""
 
@@ -223,28 +215,3 @@ class MediaReader:
             self._project.index(item.source) / "frames.parquet", f"an image of {item.sample_id} {item.variant}".strip(),
             "none", "Run repset index and repset curate again, so that both speak of the same images",
         )  # fmt: skip
-
-
-def load_items(
-    project: Project,
-    images: Sequence[MaskedImage],
-    classes: Sequence[str],
-    size_px: int,
-    augment: Augment | None = None,
-    progress: Progress = silent,
-) -> tuple[MaskItems, int]:
-    """Decode, fit into squares and keep in memory (size² × 4 bytes an image).
-
-    Returns: the items and the number of pixels, at the images' own size, that more than one class claimed.
-    """
-    reader, squares, targets, conflicts = MediaReader(project), [], [], 0
-    for done, item in enumerate(images):
-        image = reader.image(item)
-        height, width = image.shape[:2]
-        labels, claimed = index_mask(item.masks, classes, height, width, item.sample_id)
-        square = Square(size_px, height, width)
-        squares.append(square.image(image))
-        targets.append(square.labels(labels))
-        conflicts += claimed
-        progress(done + 1, len(images), "reading images")
-    return MaskItems(squares, targets, augment), conflicts

@@ -22,6 +22,7 @@ from repset.learn import Confusion, Evaluation, Progress, metrics, silent
 from repset.learn import exercise_data as data
 from repset.learn import fit as loop
 from repset.learn.card import Card, data_kind, load_card, load_into, save_model, table_facts
+from repset.learn.exercise_items import FixedWindows, FrameBlocks, WindowBlocks
 from repset.learn.exercise_nets import DeepFit, InBlocks, Temporal, build
 from repset.learn.order import Items
 from repset.learn.plan import Plan
@@ -137,11 +138,11 @@ class _Run:
         self, network: Temporal, training: list[data.Clip], validation: list[data.Clip], classes: Sequence[str]
     ) -> loop.Outcome:
         own, spec = self._own, window_spec(self._own)
-        items = data.WindowBlocks(training, classes, spec, own.batch)
+        items = WindowBlocks(training, classes, spec, own.batch)
         epochs = own.epochs if own.max_steps is None else min(own.epochs, max(1, own.max_steps // len(items)))
         plan = self._plan("temporal", len(classes), own.epochs, own.max_steps, own.learning_rate)
         plan = replace(plan, step_epochs=1, gamma=LAST_RATE ** (1 / epochs))
-        held_out = data.FixedWindows(validation, classes, spec, HOP * spec.seconds, own.batch)
+        held_out = FixedWindows(validation, classes, spec, HOP * spec.seconds, own.batch)
         return self._train(InBlocks(network), items, held_out, plan)
 
     def deepfit(
@@ -149,8 +150,8 @@ class _Run:
     ) -> loop.Outcome:
         own = self._own.deepfit
         plan = self._plan("deepfit", len(classes), own.epochs, own.max_steps, own.learning_rate)
-        items = data.FrameBlocks(training, classes, own.batch, drawn=True)
-        return self._train(network, items, data.FrameBlocks(validation, classes, 4096, drawn=False), plan)
+        items = FrameBlocks(training, classes, own.batch, drawn=True)
+        return self._train(network, items, FrameBlocks(validation, classes, 4096, drawn=False), plan)
 
     def _plan(self, network: str, classes: int, epochs: int, max_steps: int | None, rate: float) -> Plan:
         return Plan(

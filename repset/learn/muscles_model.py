@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from repset.errors import DataError
 from repset.exercises import MUSCLE_GROUPS
 from repset.learn import Progress, silent
-from repset.learn.card import Card, data_kind, load_card, load_weights, save_model, table_facts
+from repset.learn.card import Card, data_kind, load_arrays, load_card, save_model, table_facts
 from repset.learn.muscles import RIDGE, Ridge, Table, load_clips
 from repset.learn.muscles_pose import HOP_S, NAMES, SPEC, describe
 from repset.learn.muscles_scores import action_weights
@@ -45,6 +44,8 @@ def train_muscles(project: Project, sources: Sequence[str], out: Path, progress:
         data_kind=data_kind(project, list(sources)),
         training={"clips": len(clips), "actions": list(table.actions)},
     )
+    import torch
+
     with atomic_folder(out) as temporary:
         return save_model(temporary, {part: torch.from_numpy(getattr(model, part)) for part in PARTS}, card)
 
@@ -55,7 +56,7 @@ class MuscleModel:
     def __init__(self, folder: Path) -> None:
         """Raises: DataError if the folder holds no muscle model of this version's numbers."""
         self.card = load_card(folder, "muscles", MUSCLE_GROUPS)
-        weights = {name: tensor.numpy() for name, tensor in load_weights(folder, self.card).items()}
+        weights = load_arrays(folder, self.card)
         self._model = Ridge(*(weights[part] for part in PARTS))
         if self.card.architecture["numbers"] != list(NAMES):
             raise DataError(

@@ -9,16 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import segmentation_models_pytorch as smp
-import torch
 
 from repset.errors import ConfigError, DataError, RepsetError
-from repset.learn import Confusion, Evaluation, Progress, encoders, metrics, silent
+from repset.learn import Confusion, Evaluation, Progress, metrics, silent
 from repset.learn import fit as training
-from repset.learn.augment import Augmentation, twins
-from repset.learn.card import Card, data_kind, load_card, load_into, save_model, table_facts
+from repset.learn.augment import Augmentation
+from repset.learn.card import Card, data_kind, save_model, table_facts
 from repset.learn.data import (
     BACKGROUND,
     TASK,
@@ -26,79 +23,20 @@ from repset.learn.data import (
     MaskedImage,
     MediaReader,
     Probability,
-    Square,
     index_mask,
-    load_items,
     read_masked_images,
 )
+from repset.learn.mask_items import load_items
+from repset.learn.muscle_net import MuscleNet, as_onnx, build
 from repset.learn.plan import Plan
 from repset.learn.segmentation_scores import Tally
+from repset.learn.segmenter import BATCH, CLASSES, MODEL, Segmenter, strongest
 from repset.params import SegmentationTrain, TrainParams
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes
 from repset.video import Image, encode_png
 
-MODEL = "segmentation"
-CLASSES = (BACKGROUND, "biceps", "triceps", "calf")
-"""Class names in the order of the output channels, the same for every training, so that folders can be compared."""
-
-_BATCH = 16
 _SHAPE = ("architecture", "encoder", "encoder_depth", "decoder_channels", "size_px")
-_USUAL_CHANNELS = (256, 128, 64, 32, 16)  # smp's own for a U-Net of five levels
-
-
-class MuscleNet(torch.nn.Module):
-    """(N, 3, S, S) uint8 RGB → (N, C, S, S) logits. S is a multiple of 32.
-
-    Pixels are standardised as the encoder's published weights expect. Channels lie innermost in memory, with which a
-    CPU trains up to twice as fast, light encoders most.
-    """
-
-    mean: torch.Tensor
-    deviation: torch.Tensor
-
-    def __init__(self, network: torch.nn.Module, encoder: str) -> None:
-        super().__init__()
-        self.unet = network.to(memory_format=torch.channels_last)
-        for name, values in zip(("mean", "deviation"), encoders.pixels(encoder), strict=True):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        standard = (images / 255 - self.mean) / self.deviation
-        logits: torch.Tensor = self.unet(standard.contiguous(memory_format=torch.channels_last))
-        return logits
-
-
-def build(shape: Mapping[str, Any], encoder_weights: str | None = None, classes: int = len(CLASSES)) -> MuscleNet:
-    """The network, freshly drawn from torch's generator.
-
-    Args:
-        shape: `architecture`, `encoder`, `encoder_depth` and `decoder_channels` as in the params.
-    Raises: ConfigError for an unknown architecture or encoder, or a decoder that does not fit; RepsetError if published
-        weights were asked for and cannot be had.
-    """
-    name, encoder, channels = shape["architecture"], shape["encoder"], shape["decoder_channels"]
-    if name.lower() not in (known := smp.MODEL_ARCHITECTURES_MAPPING):
-        raise ConfigError(f"architecture: expected one of {', '.join(known)}, found {name!r}.")
-    encoders.check(encoder)
-    options = {"encoder_depth": shape["encoder_depth"]} | ({} if channels is None else {"decoder_channels": channels})
-    if channels is None and shape["encoder_depth"] != 5:
-        options["decoder_channels"] = _USUAL_CHANNELS[-shape["encoder_depth"] :]
-
-    def make(fetched: str | None) -> torch.nn.Module:
-        try:
-            network: torch.nn.Module = smp.create_model(name, encoder, fetched, classes=classes, **options)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"architecture {name} with {encoder}: {str(error).splitlines()[0].rstrip('.')}. "
-                "Set encoder_depth: 5 and decoder_channels: null, or another architecture."
-            ) from error
-        return network
-
-    network = encoders.make(
-        encoder, encoder_weights, make, lambda whole: whole.get_submodule("encoder"), "set encoder_weights: null"
-    )
-    return MuscleNet(network, encoder)
 
 
 def fit(
@@ -137,6 +75,8 @@ def fit(
     if own.class_aware:
         plan = replace(plan, draw=class_aware([set(item.masks) for item in folds["train"]]))
     outcome = training.train(network, learned, chosen, plan, where, project.cache / "fit", out / "history", progress)
+    network.load_state_dict(outcome.state)
+    onnx, said = _onnx(network.cpu(), own.size_px)
     card = Card(
         model=MODEL,
         architecture=shape,
@@ -146,9 +86,18 @@ def fit(
         seed=params.seed,
         data=data,
         data_kind=data_kind(project, list(tables)),
-        training={**outcome.facts, "pixels_claimed_by_two_classes": conflicts},
+        training={**outcome.facts, "pixels_claimed_by_two_classes": conflicts, "onnx": said},
     )
-    save_model(out, outcome.state, card)
+    save_model(out, outcome.state, card, onnx)
+
+
+def _onnx(network: MuscleNet, size_px: int) -> tuple[bytes | None, str]:
+    """The network as ONNX, or None where it has no such form; and what the card says of that."""
+    try:
+        onnx, off = as_onnx(network, size_px)
+    except RepsetError as error:
+        return None, f"none: {error}"
+    return onnx, f"differs from torch by less than {10 ** np.ceil(np.log10(max(off, 1e-9))):.0e}"
 
 
 def _plan(own: SegmentationTrain, seed: int, inputs: Any) -> Plan:
@@ -166,86 +115,6 @@ def class_aware(labels: Sequence[set[str]]) -> tuple[float, ...]:
     kinds = [names or {BACKGROUND} for names in labels]
     counts = Counter(name for names in kinds for name in names)
     return tuple(max(1 / counts[name] for name in names) for names in kinds)
-
-
-class Segmenter:
-    """A trained folder, ready to label images of any size. Raises: DataError if the folder holds no such model."""
-
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        self.card = load_card(folder, MODEL, CLASSES)
-        self._device = training.prepare(self.card.seed, device)
-        self._size_px = int(self.card.architecture["size_px"])
-        self._mirror = bool(self.card.params["mirror_views"])
-        self._twins = twins(self.card.classes)
-        self._sided = self._twins != sorted(self._twins)
-        network = build(self.card.architecture)
-        load_into(network, folder, self.card)
-        self._network = network.to(self._device).eval()
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the labels."""
-        return self.card.classes
-
-    def label(self, images: Sequence[Image]) -> Iterator[Labels]:
-        """For each BGR image its (H, W) class indices.
-
-        The network looks at the image fitted into its square (and at its mirror image, where the params say so, of
-        which the mean is taken); its answer is scaled back to the image's own pixels. A class that is below the
-        background all around a place is so there, too: only the rest is scaled.
-        """
-        for square, maps in self._means(images):
-            labels = np.zeros((square.height, square.width), np.uint8)
-            marked = maps[1:] >= maps[0]
-            seen = [0, *(1 + np.flatnonzero(marked.any((1, 2))))]
-            if found := square.enlarged_around(maps[seen], marked.any(0)):
-                box, planes = found
-                labels[box], _ = strongest(dict(zip(seen, planes, strict=True)))
-            yield labels
-
-    def label_with_probability(self, images: Sequence[Image]) -> Iterator[tuple[Labels, Probability]]:
-        """The same, and the (H, W) probability 0..1 of the named class: the network's own, not calibrated."""
-        for square, maps in self._means(images):
-            yield strongest(dict(enumerate(square.enlarged(maps))))
-
-    def views(self, images: Sequence[Image], count: int = 2) -> Iterator[Probability]:
-        """For each image (count, C, H, W) probabilities: of the image itself and, with two, of its mirror image turned
-        back. How far they differ says how unsure the network is."""
-        for squares, answers in self._batches(images, count):
-            for square, views in zip(squares, answers.cpu().numpy(), strict=True):
-                yield np.stack([square.enlarged(view) for view in square.part(views)])
-
-    def _means(self, images: Sequence[Image]) -> Iterator[tuple[Square, Probability]]:
-        """Where each image lies in the network's square, and the (C, rows, columns) mean of its views there."""
-        for squares, answers in self._batches(images, 2 if self._mirror else 1):
-            for square, maps in zip(squares, answers.mean(1).cpu().numpy(), strict=True):
-                yield square, square.part(maps)
-
-    def _batches(self, images: Sequence[Image], count: int) -> Iterator[tuple[list[Square], torch.Tensor]]:
-        """Where images lie in the network's square, and (n, count, C, size, size) probabilities there."""
-        for first in range(0, len(images), _BATCH):
-            batch = images[first : first + _BATCH]
-            squares = [Square(self._size_px, image.shape[0], image.shape[1]) for image in batch]
-            fitted = np.stack([square.image(image) for square, image in zip(squares, batch, strict=True)])
-            with torch.inference_mode():
-                pixels = torch.from_numpy(fitted).permute(0, 3, 1, 2).flip(1).to(self._device)  # BGR → RGB
-                views = [self._network(pixels).softmax(1)]
-                if count > 1:
-                    mirrored = self._network(pixels.flip(-1)).softmax(1).flip(-1)
-                    views.append(mirrored[:, self._twins] if self._sided else mirrored)
-                answers = torch.stack(views, 1)
-            yield squares, answers
-
-
-def strongest(planes: Mapping[int, Probability]) -> tuple[Labels, Probability]:
-    """(H, W) probabilities by class index, ascending from 0 → (H, W) index of the highest, the first of equals, and its
-    value; class by class, which is many times faster than an argmax over a stack."""
-    best, labels = planes[0].copy(), np.zeros(planes[0].shape, np.uint8)
-    for index, one in list(planes.items())[1:]:
-        higher = cv2.compare(one, best, cv2.CMP_GT).view(np.uint8)  # 255 where it is
-        np.maximum(labels, higher & np.uint8(index), out=labels)  # a later class has the higher index
-        cv2.max(best, one, best)
-    return labels, best
 
 
 def evaluate(
@@ -310,8 +179,8 @@ def propose(
     model = Segmenter(folder, device)
     images, reader = _stored_images(project, source), MediaReader(project)
     rows: list[dict[str, Any]] = []
-    for first in range(0, len(images), _BATCH):
-        batch = images[first : first + _BATCH]
+    for first in range(0, len(images), BATCH):
+        batch = images[first : first + BATCH]
         for item, views in zip(batch, model.views([reader.image(item) for item in batch]), strict=True):
             rows += _proposals(item, views, model.card)
             progress(first + len(batch), len(images), "proposing masks")
@@ -362,8 +231,8 @@ def _labelled(
     reader: MediaReader, items: Sequence[MaskedImage], model: Segmenter
 ) -> Iterator[tuple[MaskedImage, Image, Labels, Probability]]:
     """Items with their images and the model's answer, decoded a batch at a time."""
-    for first in range(0, len(items), _BATCH):
-        batch = items[first : first + _BATCH]
+    for first in range(0, len(items), BATCH):
+        batch = items[first : first + BATCH]
         images = [reader.image(item) for item in batch]
         for item, image, (labels, p) in zip(batch, images, model.label_with_probability(images), strict=True):
             yield item, image, labels, p

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from repset.errors import MissingExtraError, RepsetError
+from repset.machine import cores
 from repset.project import Project
 from repset.records import atomic_folder, sha256_bytes
 from repset.review.fiftyone_docs import TAGS, Entry, Source, source_findings
@@ -167,7 +168,7 @@ def _make_proxies(source: Source, kind: str, progress: Progress) -> None:
     if kind == "image":
         return
     clips = [row for row in source.said.samples.values() if row["kind"] != "image"]
-    with ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for done, _ in enumerate(pool.map(source.proxy, clips), start=1):
             progress(done, len(clips), f"videos of {source.source}")
 
