@@ -9,8 +9,8 @@
 A model folder (`models/<name>/bootstrap`, `models/<name>/final`) is written by `fit` into the empty folder `out`, which
 the caller moves into place when `fit` returns:
 
-- `weights.safetensors` and `card.json` (`repset.learn.card.save_model`, read back by `load_card` and `load_weights`), of
-  the segmentation also `network.onnx`, with which it works without torch (`repset.learn.segmenter`);
+- `weights.safetensors` and `card.json` (`repset.learn.card.save_model`, read back by `load_card` and `load_weights`);
+  of the segmentation also `network.onnx`, with which it works without torch (`repset.learn.segmenter`);
 - `history/`: what DVCLive logged for each epoch (`repset.learn.fit.train` writes it).
 
 Everything written is a pure function of tables, params and seed: no time, no path, no machine name.
