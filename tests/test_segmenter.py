@@ -113,6 +113,20 @@ def test_what_is_no_network_is_refused_though_its_hash_is_the_cards(folder: Path
         Segmenter(folder, "cpu")
 
 
+def test_a_network_of_another_size_is_refused(folder: Path) -> None:
+    card = load_card(folder, MODEL)
+    other, _ = as_onnx(build(SHAPE).eval(), 96)
+    save_model(folder, load_weights(folder, card), card, other)
+    with pytest.raises(
+        DataError, match=r"network.onnx: expected images of 64 px, found .*invalid dimensions for input: images"
+    ):
+        Segmenter(folder, "cpu")
+    other, _ = as_onnx(build(SHAPE, classes=2).eval(), 64)
+    save_model(folder, load_weights(folder, card), card, other)
+    with pytest.raises(DataError, match=r"probabilities of the shape \(1, 4, 64, 64\), found \(1, 2, 64, 64\)"):
+        Segmenter(folder, "cpu")
+
+
 def test_arrays_are_the_tensors(folder: Path) -> None:
     card = load_card(folder, MODEL)
     tensors, arrays = load_weights(folder, card), load_arrays(folder, card)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CARD, WEIGHTS, ONNX = "card.json", "weights.safetensors", "network.onnx"
 VERSION = 1
-_AGAIN = "Train the model again: dvc repro"
+AGAIN = "Train the model again: dvc repro"
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ def load_card(folder: Path, model: str, classes: Sequence[str] | None = None) ->
     keys = {"version", *(f.name for f in fields(Card))}
     if not isinstance(data, dict) or set(data) != keys:
         found = sorted(data) if isinstance(data, dict) else type(data).__name__
-        raise DataError(path, f"a model card with the keys {sorted(keys)}", f"{found}", _AGAIN)
+        raise DataError(path, f"a model card with the keys {sorted(keys)}", f"{found}", AGAIN)
     if data.pop("version") != VERSION:
-        raise DataError(path, f"a model card of version {VERSION}", "another version", _AGAIN)
+        raise DataError(path, f"a model card of version {VERSION}", "another version", AGAIN)
     card = Card(**{**data, "classes": tuple(data["classes"])})
     if card.model != model:
         raise DataError(path, f"a card of the model {model}", f"one of {card.model}", "Name the folder of this model")
     if classes is not None and card.classes != tuple(classes):
-        raise DataError(path, f"the classes {', '.join(classes)}", f"{', '.join(card.classes)}", _AGAIN)
+        raise DataError(path, f"the classes {', '.join(classes)}", f"{', '.join(card.classes)}", AGAIN)
     return card
 
 
@@ -139,13 +139,13 @@ def _loaded(folder: Path, card: Card, load: Callable[[bytes], dict[str, Any]]) -
 
     path = folder / WEIGHTS
     if not path.is_file():
-        raise DataError(path, "the model's weights", "no file", _AGAIN)
+        raise DataError(path, "the model's weights", "no file", AGAIN)
     data = path.read_bytes()
     try:
         tensors = load(data)
     except SafetensorError as error:
         what = "a pickle or zip file" if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04") else "something else"
-        raise DataError(path, "weights in safetensors format", what, _AGAIN) from error
+        raise DataError(path, "weights in safetensors format", what, AGAIN) from error
     _is(path, data, card.weights_sha256)
     return tensors
 
@@ -159,7 +159,7 @@ def load_onnx(folder: Path, card: Card) -> Any:
 
     path = folder / ONNX
     if not path.is_file():
-        raise DataError(path, "the model's network", "no file", _AGAIN)
+        raise DataError(path, "the model's network", "no file", AGAIN)
     data = path.read_bytes()
     _is(path, data, card.onnx_sha256)
     options = onnxruntime.SessionOptions()
@@ -167,12 +167,12 @@ def load_onnx(folder: Path, card: Card) -> Any:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base
-        raise DataError(path, "an ONNX network", str(error).splitlines()[0], _AGAIN) from error
+        raise DataError(path, "an ONNX network", str(error).splitlines()[0], AGAIN) from error
 
 
 def _is(path: Path, data: bytes, sha256: str) -> None:
     if (found := sha256_bytes(data)) != sha256:
-        raise DataError(path, f"SHA-256 {sha256[:12]}… as its card says", f"{found[:12]}…", _AGAIN)
+        raise DataError(path, f"SHA-256 {sha256[:12]}… as its card says", f"{found[:12]}…", AGAIN)
 
 
 def load_into(network: "torch.nn.Module", folder: Path, card: Card) -> None:
@@ -181,7 +181,7 @@ def load_into(network: "torch.nn.Module", folder: Path, card: Card) -> None:
         network.load_state_dict(load_weights(folder, card))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise DataError(folder / WEIGHTS, "the tensors of the network on its card", first, _AGAIN) from error
+        raise DataError(folder / WEIGHTS, "the tensors of the network on its card", first, AGAIN) from error
 
 
 def _members(card: Card) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from repset.errors import ConfigError, RepsetError
 from repset.learn import encoders, fit, to_onnx
 from repset.learn.card import Card, load_into
 from repset.learn.data import Probability
-from repset.learn.segmenter import CLASSES, Pixels
+from repset.learn.segmenter import CLASSES, INPUT, OUTPUT, Pixels
 
-ANSWERS = ("logits", "probabilities")
 TOLERANCE = 1e-3
 """Largest difference of a logit between torch and onnxruntime that is let through; some sixty convolutions lie between
 the two ends."""
@@ -96,11 +95,11 @@ def as_onnx(network: MuscleNet, size_px: int) -> tuple[bytes, float]:
     """
     noise = np.random.default_rng(0).uniform(0, 255, (3, 3, size_px, size_px)).astype(np.float32)
     try:
-        onnx = to_onnx.exported(_Answers(network), torch.from_numpy(noise[:2]), "images", "N", ANSWERS)
+        onnx = to_onnx.exported(_Answers(network), torch.from_numpy(noise[:2]), INPUT, "N", ("logits", OUTPUT))
     except Exception as error:  # of many types, by operation
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise RepsetError(f"{type(network.unet).__name__} cannot be written as ONNX ({reason}).") from error
-    off = to_onnx.difference(network, onnx, "images", noise)
+    off = to_onnx.difference(network, onnx, INPUT, noise)
     if off > TOLERANCE:
         raise RepsetError(
             f"the exported network differs from the trained one by {off:.1e}, allowed is {TOLERANCE:.0e}. "

@@ -11,13 +11,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from repset.learn.card import Card, load_card, load_onnx
+from repset.errors import DataError
+from repset.learn.card import AGAIN, ONNX, Card, load_card, load_onnx
 from repset.learn.data import BACKGROUND, Labels, Probability, Square, twins
 from repset.video import Image
 
 MODEL = "segmentation"
 CLASSES = (BACKGROUND, "biceps", "triceps", "calf")
 """Class names in the order of the output channels, the same for every training, so that folders can be compared."""
+
+INPUT, OUTPUT = "images", "probabilities"
+"""What `network.onnx` calls the pixels and the answer."""
 
 BATCH = 16
 """Images that the network sees at once."""
@@ -33,9 +37,17 @@ class ByOnnx:
 
     def __init__(self, folder: Path, card: Card) -> None:
         self._session = load_onnx(folder, card)
+        size = int(card.architecture["size_px"])
+        try:
+            answers = self(np.zeros((1, 3, size, size), np.float32))
+        except Exception as error:  # onnxruntime's have no common base
+            raise DataError(folder / ONNX, f"{INPUT} of {size} px", str(error).splitlines()[0], AGAIN) from error
+        wanted = (1, len(card.classes), size, size)
+        if answers.shape != wanted:
+            raise DataError(folder / ONNX, f"{OUTPUT} of the shape {wanted}", str(answers.shape), AGAIN)
 
     def __call__(self, images: Pixels) -> Probability:
-        answer: Probability = self._session.run(["probabilities"], {"images": images})[0]
+        answer: Probability = self._session.run([OUTPUT], {INPUT: images})[0]
         return answer
 
 
