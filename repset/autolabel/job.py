@@ -89,7 +89,7 @@ def label_files(
     Raises: RepsetError (DataError, ConfigError) before anything is written.
     """
     begun = time.monotonic()
-    given = _exercise(exercise)
+    given = exercise_of(exercise)
     _check_out(out)
     found = find_media(paths, sequence_fps)
     if found.problems and on_error == "fail":
@@ -144,7 +144,8 @@ def label_source(
     return Report(out, about, summary)
 
 
-def _exercise(word: str) -> str | None:
+def exercise_of(word: str) -> str | None:
+    """The canonical name of an exercise, None for `auto`. Raises: ConfigError listing the names there are."""
     if word == "auto":
         return None
     name = canonical(word)

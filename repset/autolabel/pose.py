@@ -171,16 +171,32 @@ def follow(
         rule: see repset.autolabel.people.RULES.
     """
     times: list[float] = []
+    rows: list[dict[int, Joints]] = []
     size = (0, 0)
     seeker = _Seeker(model, rule)
     try:
         for time_s, image in frames:
             size = (image.shape[1], image.shape[0])
-            seeker.add(time_s, image if rgb else _rgb(image))
+            rows.append(seeker.add(time_s, image if rgb else _rgb(image)))
             times.append(time_s)
     finally:
         seeker.close()
-    return seeker.result(times, size)
+    return _followed(times, rows, size, seeker.crowd)
+
+
+class Follower:
+    """One person of a stream, followed as `follow` does, of which nothing is kept; close it at the end."""
+
+    def __init__(self, model: str = "full", rule: Rule = DEFAULT) -> None:
+        self._seeker = _Seeker(model, rule)
+
+    def push(self, time_s: float, image: Image) -> Joints | None:
+        """The joints in the next frame (BGR): (33, 6) x y visibility X Y Z (pixels, 0..1, metres); None: nobody."""
+        return next(iter(self._seeker.add(time_s, _rgb(image)).values()), None)
+
+    def close(self) -> None:
+        """Free the networks."""
+        self._seeker.close()
 
 
 def estimate_image(image: Image, model: str = "full") -> PoseTrack:
@@ -212,35 +228,32 @@ class _Seeker:
     def __init__(self, model: str, rule: Rule) -> None:
         self._model, self._all = model, rule == "tracked"
         self._tracker = _Landmarker(model, video=True, people=MAX_PEOPLE if self._all else 1)
-        self._crowd = Crowd(rule)
+        self.crowd = Crowd(rule)
         self._tracking = False
-        self.rows: list[dict[int, Joints]] = []
+        self._frames = 0
 
-    def add(self, time_s: float, rgb: Image) -> None:
-        """The next frame."""
-        self._crowd.look(rgb)
+    def add(self, time_s: float, rgb: Image) -> dict[int, Joints]:
+        """Who is followed in the next frame, by number: one person, under `tracked` everyone."""
+        self.crowd.look(rgb)
         if self._all:
             everyone = self._tracker(rgb)
-            numbers = self._crowd.sort([body(joints, rgb) for joints in everyone], time_s)
-            self.rows.append(dict(zip(numbers, everyone, strict=True)))
-            return
+            numbers = self.crowd.sort([body(joints, rgb) for joints in everyone], time_s)
+            return dict(zip(numbers, everyone, strict=True))
         joints = self._track(rgb) if self._tracking else None
         if joints is None and not self._tracking:
             joints = self._find(rgb, time_s)
         self._tracking = joints is not None
-        if joints is None:
-            self.rows.append({})
-        else:
-            look = len(self.rows) % LOOK_FRAMES == 0 or not self._crowd.people
-            self.rows.append({self._crowd.follow(body(joints, rgb if look else None), time_s): joints})
+        look = self._frames % LOOK_FRAMES == 0 or not self.crowd.people
+        self._frames += 1
+        return {} if joints is None else {self.crowd.follow(body(joints, rgb if look else None), time_s): joints}
 
     def _track(self, rgb: Image) -> Joints | None:
         """Let MediaPipe follow; None where it lost the person or went over to another."""
         found = self._tracker(rgb)
-        if not found or self._crowd.people < 2:
+        if not found or self.crowd.people < 2:
             return found[0] if found else None
-        look = len(self.rows) % LOOK_FRAMES == 0
-        if self._crowd.holds(body(found[0], rgb if look else None)):
+        look = self._frames % LOOK_FRAMES == 0
+        if self.crowd.holds(body(found[0], rgb if look else None)):
             return found[0]
         self._forget(rgb)
         self._tracking = False
@@ -251,7 +264,7 @@ class _Seeker:
         found = _everyone(self._model)(rgb)
         bodies = [body(joints, rgb) for joints in found]
         bodies = [bodies[k] for k in distinct(bodies)]
-        chosen = self._crowd.choose(bodies, time_s)
+        chosen = self.crowd.choose(bodies, time_s)
         if chosen is None:
             return None
         begun = self._tracker(rgb if len(bodies) == 1 else blinkers(rgb, bodies[chosen].box_px))
@@ -267,10 +280,6 @@ class _Seeker:
     def close(self) -> None:
         """Free the networks."""
         self._tracker.close()
-
-    def result(self, times: list[float], size: tuple[int, int]) -> Followed:
-        """What came of the clip."""
-        return _followed(times, self.rows, size, self._crowd)
 
 
 def _followed(times: list[float], rows: list[dict[int, Joints]], size: tuple[int, int], crowd: Crowd) -> Followed:

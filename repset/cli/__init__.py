@@ -42,6 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "segment": Entry("Your own media", "segment", "Mark the muscles expected to work in images and videos."),
     "muscles": Entry("Your own media", "muscles", "Which muscle groups a movement should work; score unseen ones."),
     "form": Entry("Your own media", "form", "Learn from verdicts which repetitions are correct; score beside rules."),
+    "live": Entry("Your own media", "live", "Count and judge repetitions in front of a camera, as they are done."),
     "predict": Entry("Your own media", "predict", "All that the models say: exercise, repetitions, muscles, masks."),
     "validate": Entry("Your own media", "validate", "Measure how far labels may be trusted on your own camera."),
     "queue": Entry("People", "queue", "List what to look at next, most gain a minute first."),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from repset.angles import Angle, trunk_px
-from repset.draw.body import MIN_VISIBILITY, Box, angle_sides, body_size_px, draw_signal, draw_skeleton
+from repset.draw.body import MIN_VISIBILITY, Box, Floats, angle_sides, body_size_px, draw_signal, draw_skeleton
 from repset.draw.canvas import Image, fit_text, panel, put_text, text_px, text_size, wrap_text
 from repset.exercises import BY_NAME as EXERCISE
 from repset.palette import GREY, VERDICTS, WHITE, Colour
@@ -139,18 +139,27 @@ def draw_overlay(image: Image, t: int, clip: ClipLabels, *, verdict: Row | None 
     if t < len(track.time_s):
         xy, seen = track.xy_px[t], track.visibility[t]
         draw_skeleton(image, xy, seen, track.skeleton, min_visibility=gate, body_px=clip.body_px)
-        wanted = EXERCISE[name].signal if name in EXERCISE else None
-        fault = verdict["signal"] if verdict and verdict["verdict"] == "incorrect" else None
-        tags: list[Box] = []
-        for signal in dict.fromkeys(filter(None, (wanted, fault))):
-            sizes = clip.body_px, clip.torso_px
-            tags += draw_signal(image, clip.sides(signal), xy, seen, track.skeleton, gate, *sizes, taken=tags)
+        draw_signals(image, xy, seen, clip, name, verdict)
     counting = name and not still and (clip.reps or name in EXERCISE)
     draw_counter(image, name, clip.counted_at(t) if counting else None)
     if verdict is not None:
         draw_verdict(image, verdict)
     if not still:
         draw_timeline(image, t, clip)
+
+
+def draw_signals(
+    image: Image, xy_px: Floats, visibility: Floats, clip: ClipLabels, exercise: str, verdict: Row | None
+) -> None:
+    """The angles that an exercise is counted by and that a mistake was seen in, on joints (K, 2) of one frame."""
+    wanted = EXERCISE[exercise].signal if exercise in EXERCISE else None
+    fault = verdict["signal"] if verdict and verdict["verdict"] == "incorrect" else None
+    tags: list[Box] = []
+    for signal in dict.fromkeys(filter(None, (wanted, fault))):
+        sides, sizes = clip.sides(signal), (clip.body_px, clip.torso_px)
+        tags += draw_signal(
+            image, sides, xy_px, visibility, clip.track.skeleton, clip.min_visibility, *sizes, taken=tags
+        )
 
 
 def draw_counter(image: Image, exercise: str, count: int | None) -> None:

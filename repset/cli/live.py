@@ -1,0 +1,108 @@
+"""`repset live`."""
+
+import webbrowser
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+import cv2
+import numpy as np
+
+from repset.draw.overlay import measurement
+from repset.video import Image
+
+if TYPE_CHECKING:
+    from repset.autolabel.live import LiveRep
+
+WIDEST = 1280
+
+
+@click.command("live")
+@click.argument("source", default="0")
+@click.option("--exercise", default="auto", show_default=True, help="What is done; auto recognises it.")
+@click.option("--rules", default="default", show_default=True, help="Rule set by name, or a YAML file of your own.")
+@click.option("--model", default="full", show_default=True, help="Pose model: full, or a .task file.")
+@click.option("--min-visibility", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="A joint seen less clearly is unknown.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page.  [default: a free one]")
+@click.option("--no-browser", is_flag=True, help="Open no browser; the page's address is printed.")
+def command(
+    source: str, exercise: str, rules: str, model: str, min_visibility: float, port: int, no_browser: bool
+) -> None:
+    """Count and judge repetitions in front of a camera, as they are done.
+
+    SOURCE: the number of a camera (0 is the first), or a video file, which plays at its own pace. A page on this
+    machine shows skeleton, angle, counter and verdict; each repetition is a line in the terminal, and Ctrl-C ends with
+    a line for each set. Nothing is stored or sent anywhere. Frames that come while one is worked on are left out.
+
+    \b
+    Example:
+        repset live
+        repset live 1 --exercise squat
+        repset live my_videos/squat.mp4 --no-browser
+    """
+    from repset.autolabel.job import exercise_of
+    from repset.autolabel.live import LiveLabeller, LiveRep, summary
+    from repset.autolabel.ruleset import load_rules
+    from repset.review.live_page import LivePage
+    from repset.stream import open_stream
+
+    known, rule_set = exercise_of(exercise), load_rules(rules)
+    with ExitStack() as stack:
+        frames = stack.enter_context(open_stream(source))
+        first = next(frames)  # before anything is opened: there may be nothing to see
+        page = LivePage(port)
+        stack.callback(page.server_close)
+        click.echo(f"Open: {page.url}  (Ctrl-C ends)")
+        page.show(_fitted(first[1]))
+        if not no_browser:
+            webbrowser.open(page.url)
+        labeller, shown, last_s = None, 0, 0.0
+
+        def say(reps: Sequence[LiveRep]) -> None:
+            for rep in reps:
+                click.echo(_line(rep))
+
+        try:
+            for time_s, whole in chain([first], frames):
+                image = _fitted(whole)
+                if labeller is None:
+                    size = (image.shape[1], image.shape[0])
+                    labeller = LiveLabeller(size, rule_set, known, min_visibility, model)
+                say(labeller.push(time_s, image))
+                labeller.draw(image)
+                page.show(image)
+                shown, last_s = shown + 1, time_s
+        except KeyboardInterrupt:
+            click.echo()
+        if labeller is not None:
+            say(labeller.close())
+            counted = [done for done in labeller.sets if done.reps]
+            for done in counted:
+                click.echo(_total(summary(done)))
+            if not counted:
+                click.echo("no repetition was seen" + ("" if known else "; name what is done: --exercise squat"))
+        click.echo(f"{shown} pictures, {shown / last_s if last_s else 0:.0f} a second")
+
+
+def _fitted(image: Image) -> Image:
+    """A copy, at most WIDEST pixels wide: the pose needs no more, and the page neither."""
+    factor = min(1.0, WIDEST / image.shape[1])
+    return np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _line(rep: "LiveRep") -> str:
+    row = rep.judged or {}
+    message = "" if rep.verdict == "correct" else str(row.get("message") or "").rstrip(".")
+    why = "; ".join(filter(None, (message, measurement(row))))
+    name = f"{rep.exercise.replace('_', ' ')} {rep.number}"
+    return f"{rep.end_s:7.1f} s  {name}: {rep.verdict}{f' ({why})' if why else ''}"
+
+
+def _total(done: dict[str, Any]) -> str:
+    parts = ", ".join(f"{done[verdict]} {verdict}" for verdict in ("correct", "incorrect", "unscorable"))
+    name, count = done["exercise"].replace("_", " "), done["reps"]
+    times = f"{done['start_s']:.0f} to {done['end_s']:.0f} s"
+    return f"{name}, {times}: {count} repetition{'s' * (count != 1)}, {parts}"
