@@ -124,8 +124,8 @@ class LiveLabeller:
         if self.now is None:
             self._drop(time_s - LEAD_S)
             return ended
-        self._count()
-        return ended + self._finished(time_s)
+        self._count(self.now)
+        return ended + self._finished(self.now)
 
     def close(self) -> list[LiveRep]:
         """End the set under way and free the networks; returns repetitions that nobody was told of."""
@@ -169,21 +169,22 @@ class LiveLabeller:
         return ended
 
     def _end(self) -> list[LiveRep]:
-        if self.now is None:
+        """End the set under way; returns its repetitions that nobody was told of."""
+        if (done := self.now) is None:
             return []
         if self._pending:
             self._pending.result()
             self._pending = None
-        self._take(self._ask())
-        ended, self.now.end_s = self.now.reps[self._told :], self._named_s
-        if self.now.reps:
-            self.now.start_s, self.now.end_s = self.now.reps[0].start_s, self.now.reps[-1].end_s
-        last_s = max((rep.end_s for rep in self.now.reps if rep.complete), default=-math.inf)
+        self._take(done, self._label(list(self._frames), done.exercise))
+        untold, done.end_s = done.reps[self._told :], self._named_s
+        if done.reps:
+            done.start_s, done.end_s = done.reps[0].start_s, done.reps[-1].end_s
+        last_s = max((rep.end_s for rep in done.reps if rep.complete), default=-math.inf)
         self._free_s = max(last_s, self._time_s - LEAD_S)  # what came since may belong to what comes next
-        self.sets.append(self.now)
+        self.sets.append(done)
         self.now, self._labels, self._kept, self._told, self._asked_s = None, None, [], 0, -math.inf
         self._drop(self._free_s)
-        return ended
+        return untold
 
     def _drop(self, before_s: float) -> None:
         while self._frames and self._frames[0][0] < before_s:
@@ -191,23 +192,20 @@ class LiveLabeller:
 
     # --- counting -------------------------------------------------------------------------------------------------
 
-    def _count(self) -> None:
+    def _count(self, now: LiveSet) -> None:
         """Take what has been counted, and have it counted again where it is time."""
         if self._pending and self._pending.done():
-            self._take(self._pending.result())
+            self._take(now, self._pending.result())
             self._pending = None
         if self._pending is None and self._time_s - self._asked_s >= EVERY_S:
             self._asked_s = self._time_s
             self._shorten()
             if self._pool:
-                self._pending = self._pool.submit(self._ask_of, list(self._frames), self.now.exercise)  # type: ignore[union-attr]
+                self._pending = self._pool.submit(self._label, list(self._frames), now.exercise)
             else:
-                self._take(self._ask())
+                self._take(now, self._label(list(self._frames), now.exercise))
 
-    def _ask(self) -> _Labels:
-        return self._ask_of(list(self._frames), self.now.exercise if self.now else NONE)
-
-    def _ask_of(self, frames: Sequence[tuple[float, Joints]], exercise: str) -> _Labels:
+    def _label(self, frames: Sequence[tuple[float, Joints]], exercise: str) -> _Labels:
         """Labels of these frames; touches nothing that changes, since it runs beside the stream."""
         times, joints = np.array([time_s for time_s, _ in frames]), np.stack([one for _, one in frames])
         xy, seen, xyz = joints[..., :2], joints[..., 2], joints[..., 3:]
@@ -228,9 +226,8 @@ class LiveLabeller:
         ]
         return _Labels(clip, reps)
 
-    def _take(self, labels: _Labels) -> None:
-        if self.now:
-            self._labels, self.now.reps = labels, [*self._kept, *labels.reps]
+    def _take(self, now: LiveSet, labels: _Labels) -> None:
+        self._labels, now.reps = labels, [*self._kept, *labels.reps]
 
     def _shorten(self) -> None:
         """Let the frames of old repetitions go; they stay counted."""
@@ -241,12 +238,12 @@ class LiveLabeller:
         self._kept += [rep for rep in self._labels.reps if rep.end_s <= before_s]
         self._drop(before_s)
 
-    def _finished(self, time_s: float) -> list[LiveRep]:
+    def _finished(self, now: LiveSet) -> list[LiveRep]:
         """Repetitions that nobody was told of and that will hardly change: another came after, or a moment passed."""
-        reps: list[LiveRep] = self.now.reps if self.now else []
-        sure = [k for k, rep in enumerate(reps) if k + 1 < len(reps) or (rep.complete and rep.end_s < time_s - EVERY_S)]
+        past_s, last = self._time_s - EVERY_S, len(now.reps) - 1
+        sure = [k for k, rep in enumerate(now.reps) if k < last or (rep.complete and rep.end_s < past_s)]
         told, self._told = self._told, max(self._told, len(sure))
-        return reps[told : self._told]
+        return now.reps[told : self._told]
 
 
 def summary(done: LiveSet) -> dict[str, Any]:
