@@ -25,7 +25,7 @@ def open_stream(source: str) -> Iterator[Iterator[tuple[float, Image]]]:
 
     Args:
         source: the number of a camera, or the path of a video file.
-    Raises: DataError if there is no such camera or file, or it does not decode.
+    Raises: DataError if there is no such camera or file; it does not decode, or the camera is gone, among the pictures.
     """
     if not source.isdecimal():
         if not Path(source).is_file():

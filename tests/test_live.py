@@ -270,3 +270,28 @@ def test_the_command_ends_with_the_file_and_says_what_it_saw(tmp_path: Path) -> 
     assert first.startswith("Open: http://127.0.0.1:")
     assert second == "no repetition was seen; name what is done: --exercise squat"
     assert last.split()[1] == "pictures,"
+
+
+def test_what_was_counted_is_said_before_a_camera_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    track = seen("squat")
+    rows = iter(track.time_s)
+
+    class Camera(Webcam):
+        def read(self) -> tuple[bool, Image]:
+            return next(rows, None) is not None, BLANK
+
+    class Frames(stream._Camera):
+        def frames(self) -> Iterator[tuple[float, Image]]:  # none is left out, and time is the track's
+            for time_s in track.time_s:
+                yield float(time_s), BLANK
+            yield from super().frames()
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera(1))
+    monkeypatch.setattr(stream, "_Camera", Frames)
+    monkeypatch.setattr(live, "Follower", lambda model: Known(track))
+    done = CliRunner().invoke(cli, ["live", "0", "--exercise", "squat", "--no-browser"])
+    lines = done.output.splitlines()
+    assert isinstance(done.exception, DataError)
+    assert [line.split("  ")[-1].split(":")[0] for line in lines[1:5]] == [f"squat {k}" for k in (1, 2, 3, 4)]
+    assert lines[5].startswith("squat, ")
+    assert lines[5].split(": ")[1].startswith("4 repetitions, ")

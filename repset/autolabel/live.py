@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -244,10 +243,3 @@ class LiveLabeller:
         sure = [k for k, rep in enumerate(now.reps) if k < last or (rep.complete and rep.end_s < past_s)]
         told, self._told = self._told, max(self._told, len(sure))
         return now.reps[told : self._told]
-
-
-def summary(done: LiveSet) -> dict[str, Any]:
-    """Exercise, repetitions and how many of them were correct, incorrect and unscorable."""
-    verdicts = [rep.verdict for rep in done.reps]
-    named = {verdict: verdicts.count(verdict) for verdict in ("correct", "incorrect", "unscorable")}
-    return {"exercise": done.exercise, "start_s": done.start_s, "end_s": done.end_s, "reps": len(verdicts), **named}

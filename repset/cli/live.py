@@ -1,10 +1,11 @@
 """`repset live`."""
 
 import webbrowser
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import cv2
@@ -14,9 +15,9 @@ from repset.draw.overlay import measurement
 from repset.video import Image
 
 if TYPE_CHECKING:
-    from repset.autolabel.live import LiveRep
+    from repset.autolabel.live import LiveRep, LiveSet
 
-WIDEST = 1280
+LONGEST = 1280
 
 
 @click.command("live")
@@ -44,7 +45,7 @@ def command(
         repset live my_videos/squat.mp4 --no-browser
     """
     from repset.autolabel.job import exercise_of
-    from repset.autolabel.live import LiveLabeller, LiveRep, summary
+    from repset.autolabel.live import LiveLabeller
     from repset.autolabel.ruleset import load_rules
     from repset.review.live_page import LivePage
     from repset.stream import open_stream
@@ -52,57 +53,55 @@ def command(
     known, rule_set = exercise_of(exercise), load_rules(rules)
     with ExitStack() as stack:
         frames = stack.enter_context(open_stream(source))
-        first = next(frames)  # before anything is opened: there may be nothing to see
+        first = next(frames)  # before a page is opened: there may be nothing to see
         page = LivePage(port)
         stack.callback(page.server_close)
         click.echo(f"Open: {page.url}  (Ctrl-C ends)")
-        page.show(_fitted(first[1]))
+        picture = _fitted(first[1])
+        page.show(picture)
         if not no_browser:
             webbrowser.open(page.url)
-        labeller, shown, last_s = None, 0, 0.0
-
-        def say(reps: Sequence[LiveRep]) -> None:
-            for rep in reps:
-                click.echo(_line(rep))
-
+        labeller = LiveLabeller((picture.shape[1], picture.shape[0]), rule_set, known, min_visibility, model)
+        shown, last_s = 0, 0.0
         try:
             for time_s, whole in chain([first], frames):
-                image = _fitted(whole)
-                if labeller is None:
-                    size = (image.shape[1], image.shape[0])
-                    labeller = LiveLabeller(size, rule_set, known, min_visibility, model)
-                say(labeller.push(time_s, image))
-                labeller.draw(image)
-                page.show(image)
+                picture = _fitted(whole)
+                _say(labeller.push(time_s, picture))
+                labeller.draw(picture)
+                page.show(picture)
                 shown, last_s = shown + 1, time_s
         except KeyboardInterrupt:
             click.echo()
-        if labeller is not None:
-            say(labeller.close())
-            counted = [done for done in labeller.sets if done.reps]
-            for done in counted:
-                click.echo(_total(summary(done)))
-            if not counted:
-                click.echo("no repetition was seen" + ("" if known else "; name what is done: --exercise squat"))
-        click.echo(f"{shown} pictures, {shown / last_s if last_s else 0:.0f} a second")
+        finally:  # also where a camera was unplugged, which is said after this
+            _say(labeller.close())
+            _say_sets(labeller.sets, known is None)
+            click.echo(f"{shown} pictures, {shown / last_s if last_s else 0:.0f} a second")
 
 
 def _fitted(image: Image) -> Image:
-    """A copy, at most WIDEST pixels wide: the pose needs no more, and the page neither."""
-    factor = min(1.0, WIDEST / image.shape[1])
+    """A copy, at most LONGEST pixels long: the pose needs no more, and the page neither."""
+    factor = min(1.0, LONGEST / max(image.shape[:2]))
     return np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _line(rep: "LiveRep") -> str:
-    row = rep.judged or {}
-    message = "" if rep.verdict == "correct" else str(row.get("message") or "").rstrip(".")
-    why = "; ".join(filter(None, (message, measurement(row))))
-    name = f"{rep.exercise.replace('_', ' ')} {rep.number}"
-    return f"{rep.end_s:7.1f} s  {name}: {rep.verdict}{f' ({why})' if why else ''}"
+def _say(reps: Sequence["LiveRep"]) -> None:
+    """A line a repetition."""
+    for rep in reps:
+        row = rep.judged or {}
+        message = "" if rep.verdict == "correct" else str(row.get("message") or "").rstrip(".")
+        why = "; ".join(filter(None, (message, measurement(row))))
+        name = f"{rep.exercise.replace('_', ' ')} {rep.number}"
+        click.echo(f"{rep.end_s:7.1f} s  {name}: {rep.verdict}{f' ({why})' if why else ''}")
 
 
-def _total(done: dict[str, Any]) -> str:
-    parts = ", ".join(f"{done[verdict]} {verdict}" for verdict in ("correct", "incorrect", "unscorable"))
-    name, count = done["exercise"].replace("_", " "), done["reps"]
-    times = f"{done['start_s']:.0f} to {done['end_s']:.0f} s"
-    return f"{name}, {times}: {count} repetition{'s' * (count != 1)}, {parts}"
+def _say_sets(sets: Sequence["LiveSet"], recognised: bool) -> None:
+    """A line a set in which something was counted."""
+    counted = [done for done in sets if done.reps]
+    for done in counted:
+        said = Counter(rep.verdict for rep in done.reps)
+        parts = ", ".join(f"{said[verdict]} {verdict}" for verdict in ("correct", "incorrect", "unscorable"))
+        name, count = done.exercise.replace("_", " "), len(done.reps)
+        times = f"{done.start_s:.0f} to {done.end_s:.0f} s"
+        click.echo(f"{name}, {times}: {count} repetition{'s' * (count != 1)}, {parts}")
+    if not counted:
+        click.echo("no repetition was seen" + ("; name what is done: --exercise squat" if recognised else ""))
