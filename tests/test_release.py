@@ -20,8 +20,9 @@ pytestmark = pytest.mark.train
 def trained(project: Project) -> Path:
     """An untrained network of the sample's parameters, saved as a model."""
     from repset.learn.card import Card, save_model
+    from repset.learn.data import CLASSES
     from repset.learn.muscle_net import build
-    from repset.learn.segmenter import CLASSES, MODEL
+    from repset.learn.segmenter import MODEL
 
     path = project.root / "params.yaml"
     own = parse(Params, load_yaml(path), path).train.segmentation.model_dump(mode="json")
@@ -41,8 +42,9 @@ def test_segmentation_as_onnx_gives_the_trained_networks_logits(
     import onnxruntime
 
     from repset.learn.card import load_card, load_into
+    from repset.learn.data import CLASSES
     from repset.learn.muscle_net import build
-    from repset.learn.segmenter import CLASSES, MODEL
+    from repset.learn.segmenter import MODEL
 
     monkeypatch.chdir(project.root)
     done = CliRunner().invoke(cli, ["release", "segmentation", "--into", "out"], catch_exceptions=False)

@@ -18,9 +18,10 @@ from repset.curate.splits import build_split
 from repset.errors import ConfigError, DataError, RepsetError
 from repset.learn import data, load_model, segmentation, stages
 from repset.learn.card import load_card
+from repset.learn.data import CLASSES
 from repset.learn.muscle_net import build
 from repset.learn.segment_media import media_files, overlay, segment_media
-from repset.learn.segmenter import CLASSES, MODEL, Segmenter
+from repset.learn.segmenter import MODEL, Segmenter
 from repset.params import load_params, load_source
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_file, write_table

@@ -11,8 +11,9 @@ import torch
 from repset.errors import ConfigError
 from repset.learn import data, segmentation
 from repset.learn.card import Card, save_model
+from repset.learn.data import CLASSES
 from repset.learn.muscle_net import as_onnx, build
-from repset.learn.segmenter import CLASSES, Segmenter, strongest
+from repset.learn.segmenter import Segmenter, strongest
 
 pytestmark = pytest.mark.train
 

@@ -12,9 +12,10 @@ import torch
 
 from repset.errors import DataError, RepsetError
 from repset.learn.card import Card, load_arrays, load_card, load_weights, save_model
+from repset.learn.data import CLASSES
 from repset.learn.muscle_net import ByTorch, as_onnx, build
 from repset.learn.segmentation import _onnx
-from repset.learn.segmenter import CLASSES, MODEL, ByOnnx, Segmenter
+from repset.learn.segmenter import MODEL, ByOnnx, Segmenter
 from repset.video import encode_png
 
 pytestmark = pytest.mark.train

@@ -34,10 +34,10 @@ from repset.curate.acceptance_items import Item, is_wrong, items_of
 from repset.errors import DataError
 from repset.learn import segmentation
 from repset.learn.card import data_kind, load_card
-from repset.learn.data import TASK, MaskedImage, MediaReader, index_mask, read_masked_images
+from repset.learn.data import CLASSES, TASK, MaskedImage, MediaReader, index_mask, read_masked_images
 from repset.learn.metrics import Counts
 from repset.learn.segmentation_scores import Tally, difference_interval, interval
-from repset.learn.segmenter import CLASSES, MODEL, Segmenter
+from repset.learn.segmenter import MODEL, Segmenter
 from repset.params import AcceptParams, SegmentationTrain, TrainParams, load_params, load_yaml, parse
 from repset.project import Project
 from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, write_json, write_table

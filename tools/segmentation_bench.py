@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from repset.errors import RepsetError
-from repset.learn.data import TASK, MediaReader, read_masked_images
+from repset.learn.data import CLASSES, TASK, MediaReader, read_masked_images
 from repset.learn.muscle_net import ByTorch
-from repset.learn.segmenter import CLASSES, Segmenter
+from repset.learn.segmenter import Segmenter
 from repset.project import Project, find_project
 from repset.video import Image
 

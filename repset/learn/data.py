@@ -18,9 +18,17 @@ from repset.video import FrameStore, Image, decode_image
 
 Labels = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.float32]
+"""(n, 3, size, size) RGB, 0 to 255."""
 
 TASK = "muscle_mask"
 BACKGROUND = "background"
+CLASSES = (BACKGROUND, "biceps", "triceps", "calf")
+"""Class names in the order of a network's channels, the same for every training, so that folders can be compared."""
+
+INPUT, OUTPUT = "images", "probabilities"
+"""What `network.onnx` calls the pixels and the answer."""
+
 GOLD = ("gold", "gold_corrected")
 """Tiers that count as evaluation truth."""
 

@@ -59,8 +59,9 @@ def release_segmentation(folder: Path, into: Path, metrics: Path | None) -> dict
     `probabilities` (N, classes, size, size); any N. Raises: RepsetError if torch's exporter does not know the network,
     or onnxruntime's answers differ; nothing is written then.
     """
+    from repset.learn.data import CLASSES
     from repset.learn.muscle_net import as_onnx, build
-    from repset.learn.segmenter import CLASSES, MODEL
+    from repset.learn.segmenter import MODEL
 
     card = load_card(folder, MODEL, CLASSES)
     network = build(card.architecture)

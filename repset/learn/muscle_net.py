@@ -11,8 +11,7 @@ import torch
 from repset.errors import ConfigError, RepsetError
 from repset.learn import encoders, fit, to_onnx
 from repset.learn.card import Card, load_into
-from repset.learn.data import Probability
-from repset.learn.segmenter import CLASSES, INPUT, OUTPUT, Pixels
+from repset.learn.data import CLASSES, INPUT, OUTPUT, Pixels, Probability
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between torch and onnxruntime that is let through; some sixty convolutions lie between

@@ -18,6 +18,7 @@ from repset.learn.augment import Augmentation
 from repset.learn.card import Card, data_kind, save_model, table_facts
 from repset.learn.data import (
     BACKGROUND,
+    CLASSES,
     TASK,
     Labels,
     MaskedImage,
@@ -30,7 +31,7 @@ from repset.learn.mask_items import load_items
 from repset.learn.muscle_net import MuscleNet, as_onnx, build
 from repset.learn.plan import Plan
 from repset.learn.segmentation_scores import Tally
-from repset.learn.segmenter import BATCH, CLASSES, MODEL, Segmenter, strongest
+from repset.learn.segmenter import BATCH, MODEL, Segmenter, strongest
 from repset.params import SegmentationTrain, TrainParams
 from repset.project import Project
 from repset.records import canonical_json, read_rows, sha256_bytes

@@ -9,24 +9,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from repset.errors import DataError
 from repset.learn.card import AGAIN, ONNX, Card, load_card, load_onnx
-from repset.learn.data import BACKGROUND, Labels, Probability, Square, twins
+from repset.learn.data import CLASSES, INPUT, OUTPUT, Labels, Pixels, Probability, Square, twins
 from repset.video import Image
 
 MODEL = "segmentation"
-CLASSES = (BACKGROUND, "biceps", "triceps", "calf")
-"""Class names in the order of the output channels, the same for every training, so that folders can be compared."""
-
-INPUT, OUTPUT = "images", "probabilities"
-"""What `network.onnx` calls the pixels and the answer."""
-
 BATCH = 16
 """Images that the network sees at once."""
 
-Pixels = npt.NDArray[np.float32]
 Network = Callable[[Pixels], Probability]
 """(n, 3, size, size) RGB, 0 to 255, contiguous → (n, C, size, size) probabilities."""
 
