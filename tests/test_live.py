@@ -20,6 +20,7 @@ from repset.autolabel.label import label_track
 from repset.autolabel.people import Joints
 from repset.autolabel.ruleset import load_rules
 from repset.cli import cli
+from repset.cli.live import _fitted
 from repset.errors import DataError
 from repset.review.live_page import LivePage
 from repset.schema import PoseTrack, Stretch
@@ -119,6 +120,26 @@ def test_a_picture_shows_counter_and_skeleton(monkeypatch: pytest.MonkeyPatch) -
     near = [picture[max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5].any() for x, y in joints]
     assert np.mean(near) > 0.6  # face and hands are drawn as few lines
     labeller.close()
+
+
+def test_the_verdict_shown_is_never_that_of_the_repetition_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose end nobody has seen: it would be unscorable until it ends."""
+    track = seen("squat")
+    banners: list[tuple[float, str, str]] = []
+    monkeypatch.setattr(live, "Follower", lambda model: Known(track))
+    monkeypatch.setattr(live, "draw_verdict", lambda image, row: banners.append((now, row["verdict"], row["message"])))
+    labeller = live.LiveLabeller(SIZE, RULES, "squat", beside=False)
+    picture, half_way = BLANK.copy(), 0
+    for now in map(float, track.time_s):
+        labeller.push(now, BLANK)
+        labeller.draw(picture)
+        half_way += bool(labeller.now and labeller.now.reps and not labeller.now.reps[-1].complete)
+    labeller.close()
+    first_s = labeller.sets[0].reps[0].end_s
+    assert half_way > 10
+    assert banners[0][0] >= first_s - live.EVERY_S
+    assert {verdict for _, verdict, _ in banners} == {"correct"}
+    assert not any("not in the clip" in message for _, _, message in banners)
 
 
 @pytest.mark.real
@@ -262,6 +283,16 @@ def test_a_browser_shows_the_latest_picture(tmp_path: Path) -> None:
         assert middle().tolist() == pytest.approx([0, 255, 0], abs=6)
 
 
+@pytest.mark.parametrize(
+    ("wide", "high", "fitted"), [(640, 480, (480, 640)), (3840, 2160, (720, 1280)), (2160, 3840, (1280, 720))]
+)
+def test_a_large_picture_is_fitted_upright_or_not(wide: int, high: int, fitted: tuple[int, int]) -> None:
+    whole = np.zeros((high, wide, 3), np.uint8)
+    picture = _fitted(whole)
+    assert picture.shape[:2] == fitted
+    assert not np.shares_memory(picture, whole)  # it is drawn into
+
+
 def test_the_command_ends_with_the_file_and_says_what_it_saw(tmp_path: Path) -> None:
     write_video(tmp_path / "empty.mp4", [BLANK] * 12, 12)
     done = CliRunner().invoke(cli, ["live", str(tmp_path / "empty.mp4"), "--no-browser"], catch_exceptions=False)
@@ -295,3 +326,12 @@ def test_what_was_counted_is_said_before_a_camera_is_missed(monkeypatch: pytest.
     assert [line.split("  ")[-1].split(":")[0] for line in lines[1:5]] == [f"squat {k}" for k in (1, 2, 3, 4)]
     assert lines[5].startswith("squat, ")
     assert lines[5].split(": ")[1].startswith("4 repetitions, ")
+
+
+def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
+    write_video(tmp_path / "empty.mp4", [BLANK] * 3, 12)
+    with shown((0, 0, 0)) as page:
+        taken_port = page.server_port
+        done = CliRunner().invoke(cli, ["live", str(tmp_path / "empty.mp4"), "--no-browser", "--port", str(taken_port)])
+    assert str(done.exception) == f"port {taken_port}: expected a free port, found it taken. Choose another: --port N"
+    assert done.output == ""

@@ -61,14 +61,12 @@ class LiveSet:
 
     Attributes:
         start_s, end_s: once it has ended, of its first and last repetition; without one, of its name.
-        p: mean probability of the name in the last windows; 1 where it was given.
         reps: in order; the latest may still change while the set is under way.
     """
 
     exercise: str
     start_s: float
     end_s: float
-    p: float
     reps: list[LiveRep] = field(default_factory=list)
 
 
@@ -116,10 +114,10 @@ class LiveLabeller:
         self._joints = np.full((JOINTS, 6), np.nan, np.float32) if found is None else found
         self._time_s = time_s
         self._frames.append((time_s, self._joints))
-        name, p = self._given or NONE, 1.0
+        name = self._given or NONE
         if self._naming:
-            name, p = self._naming.push(time_s, self._joints[:, :2], self._joints[:, 2])
-        ended = self._named(name, p)
+            name, _ = self._naming.push(time_s, self._joints[:, :2], self._joints[:, 2])
+        ended = self._named(name)
         if self.now is None:
             self._drop(time_s - LEAD_S)
             return ended
@@ -153,7 +151,7 @@ class LiveLabeller:
 
     # --- sets -----------------------------------------------------------------------------------------------------
 
-    def _named(self, name: str, p: float) -> list[LiveRep]:
+    def _named(self, name: str) -> list[LiveRep]:
         """Begin and end sets by what is being done; returns repetitions of one that ended which nobody was told of."""
         ended: list[LiveRep] = []
         if name == NONE:
@@ -163,8 +161,7 @@ class LiveLabeller:
             ended = self._end()
         if self.now is None:
             self._drop(max(self._free_s, self._time_s - LEAD_S))
-            self.now = LiveSet(name, self._frames[0][0], self._time_s, p)
-        self.now.p = p
+            self.now = LiveSet(name, self._frames[0][0], self._time_s)
         return ended
 
     def _end(self) -> list[LiveRep]:

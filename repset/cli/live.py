@@ -53,15 +53,15 @@ def command(
     known, rule_set = exercise_of(exercise), load_rules(rules)
     with ExitStack() as stack:
         frames = stack.enter_context(open_stream(source))
-        first = next(frames)  # before a page is opened: there may be nothing to see
+        first = next(frames)  # what may be wrong shows before a page is opened
+        picture = _fitted(first[1])
+        labeller = LiveLabeller((picture.shape[1], picture.shape[0]), rule_set, known, min_visibility, model)
         page = LivePage(port)
         stack.callback(page.server_close)
         click.echo(f"Open: {page.url}  (Ctrl-C ends)")
-        picture = _fitted(first[1])
         page.show(picture)
         if not no_browser:
             webbrowser.open(page.url)
-        labeller = LiveLabeller((picture.shape[1], picture.shape[0]), rule_set, known, min_visibility, model)
         shown, last_s = 0, 0.0
         try:
             for time_s, whole in chain([first], frames):
@@ -75,7 +75,7 @@ def command(
         finally:  # also where a camera was unplugged, which is said after this
             _say(labeller.close())
             _say_sets(labeller.sets, known is None)
-            click.echo(f"{shown} pictures, {shown / last_s if last_s else 0:.0f} a second")
+            click.echo(f"{shown} picture{'s' * (shown != 1)}, {shown / last_s if last_s else 0:.0f} a second")
 
 
 def _fitted(image: Image) -> Image:

@@ -125,9 +125,12 @@ class LocalServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, handler: type[PageHandler], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), handler, bind_and_activate=False)
         try:
-            super().__init__(("127.0.0.1", port), handler)
+            self.server_bind()
+            self.server_activate()
         except OSError as error:
+            super().server_close()  # the socket alone: a page's own has nothing to close yet
             raise RepsetError(f"port {port}: expected a free port, found it taken. Choose another: --port N") from error
         self.token = secrets.token_urlsafe(16)
         self.host = f"127.0.0.1:{self.server_port}"
