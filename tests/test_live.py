@@ -122,6 +122,47 @@ def test_a_picture_shows_counter_and_skeleton(monkeypatch: pytest.MonkeyPatch) -
     labeller.close()
 
 
+def test_a_mirrored_picture_has_the_mirrored_skeleton(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, half = [], BLANK.copy()
+    half[:, : SIZE[0] // 2] = 60
+    for mirrored in (False, True):
+        monkeypatch.setattr(live, "Follower", lambda model: Known(seen("bicep_curl")))
+        labeller = live.LiveLabeller(SIZE, RULES, beside=False)
+        picture = half.copy()
+        labeller.push(0.0, BLANK)
+        labeller.draw(picture, mirrored)
+        labeller.close()
+        drawn.append(picture)
+    plain, turned = drawn
+    below = slice(120, None)  # of the panel
+    assert (turned[below, -20:] == 60).all()
+    assert (plain[below] != half[below]).any(-1).sum() > 500
+    assert np.abs(turned[below, ::-1].astype(int) - plain[below]).max() < 60  # edges are smooth, and rounded
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "mirrored"),
+    [("0", [], True), ("0", ["--no-mirror"], False), ("clip.mp4", [], False), ("clip.mp4", ["--mirror"], True)],
+)
+def test_a_camera_is_shown_as_a_mirror_and_a_file_as_it_is(
+    source: str, options: list[str], mirrored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = BLANK.copy()
+    half[:, : SIZE[0] // 2] = 255
+    pictures: list[Image] = []
+
+    @contextmanager
+    def two(source: str) -> Iterator[Iterator[tuple[float, Image]]]:
+        yield iter([(0.0, half), (0.1, half)])
+
+    monkeypatch.setattr(stream, "open_stream", two)
+    monkeypatch.setattr(LivePage, "show", lambda page, image: pictures.append(image.copy()))
+    done = CliRunner().invoke(cli, ["live", source, "--no-browser", *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    sides = [(int(image[-9, 9, 0]), int(image[-9, -9, 0])) for image in pictures]
+    assert sides == [(0, 255) if mirrored else (255, 0)] * 3
+
+
 def test_the_verdict_shown_is_never_that_of_the_repetition_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose end nobody has seen: it would be unscorable until it ends."""
     track = seen("squat")

@@ -132,9 +132,13 @@ class LiveLabeller:
             self._pool.shutdown()
         return ended
 
-    def draw(self, image: Image) -> None:
-        """Skeleton, angles, counter and verdict of now into a picture (BGR) of the stream's size, in place."""
+    def draw(self, image: Image, mirrored: bool = False) -> None:
+        """Skeleton, angles, counter and verdict of now into a picture (BGR) of the stream's size, in place; mirrored:
+        it is turned into its mirror image first, and nothing that is written on it."""
         xy, seen = self._joints[:, :2], self._joints[:, 2]
+        if mirrored:
+            image[:] = image[:, ::-1].copy()
+            xy = np.stack([self._size[0] - 1 - xy[:, 0], xy[:, 1]], 1)
         clip = self._labels.clip if self._labels else None
         body_px = clip.body_px if clip else math.nan
         draw_skeleton(image, xy, seen, SKELETON, min_visibility=self._gate, body_px=body_px)

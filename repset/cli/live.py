@@ -27,21 +27,26 @@ LONGEST = 1280
 @click.option("--model", default="full", show_default=True, help="Pose model: full, or a .task file.")
 @click.option("--min-visibility", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="A joint seen less clearly is unknown.")  # fmt: skip
+@click.option(
+    "--mirror/--no-mirror", default=None, help="Show the mirror image.  [default: of a camera, not of a file]"
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page.  [default: a free one]")
 @click.option("--no-browser", is_flag=True, help="Open no browser; the page's address is printed.")
 def command(
-    source: str, exercise: str, rules: str, model: str, min_visibility: float, port: int, no_browser: bool
-) -> None:
+    source: str, exercise: str, rules: str, model: str, min_visibility: float, mirror: bool | None, port: int,
+    no_browser: bool,
+) -> None:  # fmt: skip
     """Count and judge repetitions in front of a camera, as they are done.
 
     SOURCE: the number of a camera (0 is the first), or a video file, which plays at its own pace. A page on this
-    machine shows skeleton, angle, counter and verdict; each repetition is a line in the terminal, and Ctrl-C ends with
-    a line for each set. Nothing is stored or sent anywhere. Frames that come while one is worked on are left out.
+    machine shows skeleton, angle, counter and verdict, a camera's picture as a mirror would; each repetition is a line
+    in the terminal, and Ctrl-C ends with a line for each set. Nothing is stored or sent anywhere. Frames that come
+    while one is worked on are left out.
 
     \b
     Example:
         repset live
-        repset live 1 --exercise squat
+        repset live 1 --exercise squat --no-mirror
         repset live my_videos/squat.mp4 --no-browser
     """
     from repset.autolabel.job import exercise_of
@@ -51,6 +56,7 @@ def command(
     from repset.stream import open_stream
 
     known, rule_set = exercise_of(exercise), load_rules(rules)
+    mirrored = source.isdecimal() if mirror is None else mirror
     with ExitStack() as stack:
         frames = stack.enter_context(open_stream(source))
         first = next(frames)  # what may be wrong shows before a page is opened
@@ -59,7 +65,7 @@ def command(
         page = LivePage(port)
         stack.callback(page.server_close)
         click.echo(f"Open: {page.url}  (Ctrl-C ends)")
-        page.show(picture)
+        page.show(np.asarray(cv2.flip(picture, 1), np.uint8) if mirrored else picture)
         if not no_browser:
             webbrowser.open(page.url)
         shown, last_s = 0, 0.0
@@ -67,7 +73,7 @@ def command(
             for time_s, whole in chain([first], frames):
                 picture = _fitted(whole)
                 _say(labeller.push(time_s, picture))
-                labeller.draw(picture)
+                labeller.draw(picture, mirrored)
                 page.show(picture)
                 shown, last_s = shown + 1, time_s
         except KeyboardInterrupt:
