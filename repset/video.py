@@ -341,7 +341,11 @@ def _open(path: Path) -> Any:
 
 def _short(error: BaseException) -> str:
     text = str(getattr(error, "strerror", "") or error)
-    known = {"Invalid data": "a file of another kind", "Operation not permitted": "a list of files elsewhere"}
+    known = {
+        "Invalid data": "a file of another kind",
+        "End of file": "a file of another kind",  # its first bytes look like a format's that has more of them
+        "Operation not permitted": "a list of files elsewhere",
+    }
     for begin, found in known.items():
         if text.startswith(begin):
             return found

@@ -35,6 +35,7 @@ SENTENCES: dict[str, str] = {
     "page.mp4": VIDEO.format(PLAYS),
     "answer.mp4": VIDEO.format(PLAYS),
     "archive.mp4": VIDEO.format(PLAYS),
+    "archive_like_video.mp4": VIDEO.format(PLAYS),
     "paper.avi": VIDEO.format(PLAYS),
     "titles.mp4": VIDEO.format("no video stream"),
     "playlist.mp4": VIDEO.format(PLAYS),

@@ -40,10 +40,11 @@ def test_rare_classes_are_drawn_as_often_as_frequent_ones() -> None:
     assert segmentation.class_aware(labels) == pytest.approx((1 / 3, 1 / 3, 1, 1 / 2, 1 / 2))
 
 
-def test_agreement_is_the_overlap_of_two_probability_maps() -> None:
-    maps = np.array([[[0.2, 0.8]], [[0.4, 0.6]]], np.float32)
-    assert segmentation.agreement(maps) == pytest.approx((0.2 + 0.6) / (0.4 + 0.8))
-    assert segmentation.agreement(maps[[0, 0]]) == pytest.approx(1)
+def test_a_proposals_score_is_the_overlap_that_its_probabilities_expect() -> None:
+    probability = np.array([[0.9, 0.6, 0.3, 0.0]], np.float32)
+    mask = np.array([[True, True, False, False]])
+    assert segmentation.expected_iou(probability, mask) == pytest.approx((0.9 + 0.6) / (2 + 0.3))
+    assert segmentation.expected_iou(mask.astype(np.float32), mask) == 1
 
 
 @pytest.mark.parametrize(("mirror", "onnx"), [(False, True), (True, True), (True, False)])

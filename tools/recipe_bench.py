@@ -22,6 +22,7 @@ With other steps or another size than params.yaml the results say so.
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -166,7 +167,9 @@ class Bench:
     def facts(self, seeds: int) -> dict[str, Any]:
         """What the numbers are on."""
         kind = data_kind(self.project, [self.source])
-        return {"source": self.source, "data": kind, "fold": "test", "seeds": seeds, **self.budget}
+        folds = Counter(fold for fold, _ in {(row["fold"], row["group"]) for row in self.rows})
+        groups = {"groups": dict(sorted(folds.items()))}
+        return {"source": self.source, "data": kind, "fold": "test", **groups, "seeds": seeds, **self.budget}
 
     def ours(self) -> SegmentationTrain:
         """params.yaml, group train, within the budget."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from repset.errors import ConfigError, DataError, RepsetError
 from repset.learn import Confusion, Evaluation, Progress, metrics, silent
@@ -171,9 +172,9 @@ def propose(
 ) -> list[dict[str, Any]]:
     """One proposal for each muscle seen in an image, and one `background` row for each image looked at.
 
-    See `repset.learn.Model.propose`. The score says how far the image and its mirror image agree: of a muscle the
-    overlap of its two probability maps, 0..1 (a soft IoU, so that it speaks of the same thing as the mask's error);
-    of the background, 1 minus the highest probability of any muscle. It is not calibrated.
+    See `repset.learn.Model.propose`. The score speaks of the mean of the image and its mirror image, so that whatever
+    they disagree on makes it lower: of a muscle the overlap to be expected (`expected_iou`), since by its overlap a
+    mask is right or wrong; of the background, 1 minus the highest probability of any muscle. It is not calibrated.
     """
     if task != TASK:
         raise RepsetError(f"{task}: the model {MODEL} proposes {TASK} only.")
@@ -202,16 +203,19 @@ def _proposals(item: MaskedImage, views: Probability, card: Card) -> Iterator[di
             "target": canonical_json({"class": label, "person": 0, "variant": item.variant}),
             "value": None,
             "blob": blob,
-            "score": round(1 - float(mean[1:].max()) if label == BACKGROUND else agreement(views[:, index]), 6),
+            "score": round(1 - float(mean[1:].max()) if label == BACKGROUND else expected_iou(mean[index], mask), 6),
             "origin": "model",
             "origin_hash": card.weights_sha256,
             "value_hash": sha256_bytes(blob or b""),
         }
 
 
-def agreement(maps: Probability) -> float:
-    """(V, H, W) probabilities of one class in V views → Σ lowest / Σ highest, 0..1."""
-    return float(maps.min(0).sum(dtype=np.float64) / maps.max(0).sum(dtype=np.float64))
+def expected_iou(probability: Probability, mask: npt.NDArray[np.bool_]) -> float:
+    """How far a mask overlaps the truth, 0..1, if each pixel is true with its probability: expected intersection over
+    expected union. Both (H, W); the mask is not empty."""
+    inside = float(probability[mask].sum(dtype=np.float64))
+    outside = float(probability[~mask].sum(dtype=np.float64))
+    return inside / (np.count_nonzero(mask) + outside)
 
 
 def _stored_images(project: Project, source: str) -> list[MaskedImage]:

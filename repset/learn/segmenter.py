@@ -24,8 +24,8 @@ Network = Callable[[Pixels], Probability]
 
 
 class ByOnnx:
-    """A trained folder's network run by ONNX Runtime on all cores: about twice as fast as torch on a processor, and at
-    work seconds earlier. Its answers do not hang on the number of threads."""
+    """A trained folder's network run by ONNX Runtime on all cores: faster than torch on a processor (measured by
+    `tools/segmentation_bench.py`), and at work seconds earlier. Its answers do not hang on the number of threads."""
 
     def __init__(self, folder: Path, card: Card) -> None:
         self._session = load_onnx(folder, card)

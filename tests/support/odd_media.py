@@ -202,12 +202,11 @@ def turned_jpeg() -> bytes:
     return pillow(RGB, "JPEG", exif=exif.tobytes())
 
 
-def zipped() -> bytes:
-    """A zip archive."""
+def zipped(hour: int, minute: int) -> bytes:
+    """A zip archive of a file of this time, which stands in its first bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        # Of a fixed date: with the clock's, FFmpeg now and then takes the bytes for another broken format.
-        archive.writestr(zipfile.ZipInfo("clip.mp4"), b"0" * 100)
+        archive.writestr(zipfile.ZipInfo("clip.mp4", (2026, 11, 22, hour, minute, 0)), b"0" * 100)
     return buffer.getvalue()
 
 
@@ -224,7 +223,8 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "zeros.mov": raw(bytes(4000)),
     "page.mp4": raw("<!DOCTYPE html><html><body>404 not found</body></html>"),
     "answer.mp4": raw('{"error": "login required"}'),
-    "archive.mp4": raw(zipped()),
+    "archive.mp4": raw(zipped(0, 0)),
+    "archive_like_video.mp4": raw(zipped(8, 56)),  # to FFmpeg the beginning of another format
     "paper.avi": raw(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"1 0 obj\n" * 50),
     "titles.mp4": raw("1\n00:00:01,000 --> 00:00:02,000\nSquat\n\n"),
     "playlist.mp4": raw("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"),
