@@ -1,5 +1,6 @@
 """The network by config, how its items are drawn, and how sure it says it is."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,15 @@ def test_rare_classes_are_drawn_as_often_as_frequent_ones() -> None:
 
 
 def test_a_proposals_score_is_the_overlap_that_its_probabilities_expect() -> None:
-    probability = np.array([[0.9, 0.6, 0.3, 0.0]], np.float32)
-    mask = np.array([[True, True, False, False]])
-    assert segmentation.expected_iou(probability, mask) == pytest.approx((0.9 + 0.6) / (2 + 0.3))
+    biceps = np.array([[[0.8, 0.6, 0.2, 0.0]], [[1.0, 0.6, 0.4, 0.0]]], np.float32)  # in both views: 0.9 0.6 0.3 0
+    views = np.stack([1 - biceps, biceps, 0 * biceps, 0 * biceps], 1)
+    card = Card(model="segmentation", architecture={}, classes=CLASSES, skeleton=None, params={}, seed=3, data={},
+                data_kind="rendered sample", training={}, weights_sha256="0")  # fmt: skip
+    background, muscle = segmentation._proposals(data.MaskedImage("gym", "gym/1", "", "train"), views, card)
+    assert json.loads(muscle["target"])["class"] == "biceps"
+    assert muscle["score"] == pytest.approx((0.9 + 0.6) / (2 + 0.3), abs=1e-6)
+    assert background["score"] == pytest.approx(1 - 0.9, abs=1e-6)
+    mask = np.array([[True, True, False]])
     assert segmentation.expected_iou(mask.astype(np.float32), mask) == 1
 
 

@@ -65,7 +65,8 @@ def command(
         page = LivePage(port)
         stack.callback(page.server_close)
         click.echo(f"Open: {page.url}  (Ctrl-C ends)")
-        page.show(np.asarray(cv2.flip(picture, 1), np.uint8) if mirrored else picture)
+        labeller.draw(picture, mirrored)
+        page.show(picture)
         if not no_browser:
             webbrowser.open(page.url)
         shown, last_s = 0, 0.0
