@@ -344,6 +344,7 @@ def _short(error: BaseException) -> str:
     known = {
         "Invalid data": "a file of another kind",
         "End of file": "a file of another kind",  # its first bytes look like a format's that has more of them
+        "Input/output error": "a file that breaks off or cannot be read",  # FFmpeg does not tell these apart
         "Operation not permitted": "a list of files elsewhere",
     }
     for begin, found in known.items():

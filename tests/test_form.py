@@ -113,6 +113,51 @@ def test_of_two_legs_one_in_range_is_enough() -> None:
     assert verdict(strict, np.nan) == UNSCORABLE  # the leg that is not seen may have been in range
 
 
+def lunge(front: str, front_deg: float = 90, back_deg: float = 90, ahead: int = 1) -> CleanTrack:
+    """Eight frames of a lunge: the knees at these angles, the front one `ahead` to the right (1) or left (-1)."""
+    xy = np.full((8, 17, 2), np.nan, np.float32)
+    hip, angle = np.array([200.0, 200.0]), {True: np.radians(front_deg), False: np.radians(back_deg)}
+    for side in ("left", "right"):
+        leads = side == front
+        knee = hip + ((100 * ahead, 0) if leads else (0, 100))  # thigh level ahead, upright behind
+        thigh = (hip - knee) / 100
+        turn = angle[leads] * (-ahead if leads else ahead)  # the front shank hangs down, the rear one lies behind
+        shank = np.array([thigh[0] * np.cos(turn) - thigh[1] * np.sin(turn),
+                          thigh[0] * np.sin(turn) + thigh[1] * np.cos(turn)])  # fmt: skip
+        for joint, place in (("hip", hip), ("knee", knee), ("ankle", knee + 100 * shank)):
+            xy[:, COCO_17.index(f"{side}_{joint}")] = place
+    track = PoseTrack("coco_17", np.arange(8) * 0.13, xy, np.ones((8, 17), np.float32), 0, 0)
+    return CleanTrack(track, ((0, 8),), np.full(8, 100.0), 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("ahead", [1, -1])
+@pytest.mark.parametrize("front", ["left", "right"])
+def test_the_leg_ahead_is_told_from_the_leg_behind(front: str, ahead: int) -> None:
+    body = lunge(front, 80, 120, ahead)
+    assert form.left_leads(body.track).tolist() == [float(front == "left")] * 8
+    for sides, angle in (("front", 80), ("back", 120)):
+        (values,) = form.series(DEPTH.model_copy(update={"sides": sides}), body.track)
+        assert values == pytest.approx(np.full(8, angle), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("front_deg", "back_deg", "hidden", "verdict"),
+    [
+        (90, 90, None, CORRECT), (90, 130, None, INCORRECT), (130, 90, None, INCORRECT), (130, 130, None, INCORRECT),
+        (90, 90, "left_knee", UNSCORABLE),
+    ],
+)  # fmt: skip
+def test_both_knees_of_a_lunge_are_held_to_a_right_angle(
+    front_deg: float, back_deg: float, hidden: str | None, verdict: str
+) -> None:
+    body = lunge("left", front_deg, back_deg)
+    if hidden:
+        body.track.xy_px[:, COCO_17.index(hidden)] = np.nan
+    window = Window(Rep(1, 4, 7, True, True, True, True), 0, 8)
+    rules = load_rules("default").of("lunge")
+    assert form.decide(form.judge_rep(rules, window, body, SIDE))[0] == verdict
+
+
 def test_the_frame_farthest_out_of_range_speaks_for_a_frame_rule() -> None:
     rule = DEPTH.model_copy(update={"id": "range", "limits": {"any": Limit(low_deg=100)}, "tolerance_deg": 0})
     frames = form.judge_frames([rule], legs(KNEE).track, SIDE)
@@ -142,19 +187,6 @@ def test_another_view_is_unknown_not_good() -> None:
     assert form.decide([finding]) == (UNSCORABLE, finding)
 
 
-@pytest.mark.parametrize(
-    ("name", "yaw_deg", "facing", "beside"),
-    [
-        ("side", 64.9, 0.5, "three_quarter"), ("side", 65.1, 0.5, None), ("three_quarter", 55.5, 0.5, "side"),
-        ("three_quarter", 34.0, 0.9, "front"), ("three_quarter", 34.0, 0.1, "back"), ("three_quarter", 45.0, 0.9, None),
-        ("front", 26.0, 0.9, "three_quarter"), ("back", 26.0, 0.1, "three_quarter"), ("front", 24.0, 0.9, None),
-        ("unknown", float("nan"), float("nan"), None),
-    ],
-)  # fmt: skip
-def test_near_a_border_a_view_may_be_the_one_beside(name: str, yaw_deg: float, facing: float, beside: str) -> None:
-    assert view.View(name, yaw_deg, facing).beside == beside
-
-
 def test_a_rule_is_judged_near_a_border_only_where_it_holds_on_both_sides() -> None:
     near = view.View("side", 63.0, 0.5)
     (finding,) = judge(DEPTH, seen_from=near)
@@ -163,7 +195,14 @@ def test_a_rule_is_judged_near_a_border_only_where_it_holds_on_both_sides() -> N
     (frame, *_) = form.judge_frames([DEPTH], legs(KNEE).track, near)
     assert (frame.verdict, frame.reason) == (UNSCORABLE, finding.reason)
     both = DEPTH.model_copy(update={"limits": {"side": Limit(high_deg=95), "three_quarter": Limit(high_deg=60)}})
-    assert judge(both, seen_from=near)[0].verdict == CORRECT  # by the limit of the view that is the likelier
+    (split,) = judge(both, seen_from=near)  # 90°: enough from the side, not obliquely
+    assert (split.verdict, round(split.value_deg)) == (UNSCORABLE, 90)
+    assert split.reason == "depth hangs on the view, and at 63° it may be side or three_quarter"
+    assert judge(both, seen_from=SIDE)[0].verdict == CORRECT
+    assert judge(both, seen_from=near, knee=np.maximum(KNEE, 120))[0].verdict == INCORRECT
+    frames = form.judge_frames([both], legs(KNEE).track, near)
+    assert [frames[k].verdict for k in (0, 5)] == [INCORRECT, UNSCORABLE]  # 175° and 90°
+    assert (frames[0].reason, frames[5].reason) == ("", split.reason)
 
 
 @pytest.mark.parametrize(("forearm_px", "verdict"), [(50, CORRECT), (10, UNSCORABLE)])
@@ -248,57 +287,6 @@ def test_frame_wise_an_unseen_joint_is_unscorable() -> None:
     rule = load_rules("gympose").of("squat").rules[0]
     hidden = legs(np.full(3, 120.0), visible=(0.1, 0.1)).track
     assert {finding.verdict for finding in form.judge_frames([rule], hidden, SIDE)} == {UNSCORABLE}
-
-
-# --- view ---------------------------------------------------------------------------------------------------------
-
-
-def trunk(half_width: float, back: bool = False, depth: float | None = None) -> PoseTrack:
-    """Ten frames of a trunk 100 pixels long; `half_width` of shoulders and hips in the image, `depth` in space."""
-    xy = np.full((10, 17, 2), np.nan, np.float32)
-    xyz = np.full((10, 17, 3), np.nan, np.float32) if depth is not None else None
-    for sign, side in ((1, "left"), (-1, "right")):
-        for joint, y in (("shoulder", 100), ("hip", 200)):
-            x = sign * half_width * (-1 if back else 1)
-            xy[:, COCO_17.index(f"{side}_{joint}")] = (200 + x, y)
-            if xyz is not None:
-                xyz[:, COCO_17.index(f"{side}_{joint}")] = (x, y, sign * (depth or 0.0))
-    return PoseTrack("coco_17", np.arange(10) / 30, xy, np.ones((10, 17), np.float32), 0, 0, xyz)
-
-
-@pytest.mark.parametrize(("half_width", "name"), [(25, "front"), (18, "three_quarter"), (8, "side"), (0, "side")])
-def test_the_view_follows_from_how_narrow_the_trunk_looks(half_width: float, name: str) -> None:
-    assert view.estimate(trunk(half_width)).name == name
-
-
-def test_the_back_is_told_from_the_front_by_left_and_right() -> None:
-    assert view.estimate(trunk(25, back=True)).name == "back"
-
-
-def test_positions_in_space_decide_where_there_are_any() -> None:
-    assert view.estimate(trunk(25, depth=0)).name == "front"
-    assert view.estimate(trunk(25, depth=25)).name == "three_quarter"  # 45°
-    assert view.estimate(trunk(25, depth=100)).name == "side"  # 76°
-
-
-def test_a_view_without_a_trunk_is_unknown() -> None:
-    empty = trunk(25)
-    empty.xy_px[:] = np.nan
-    assert view.estimate(empty).name == "unknown"
-
-
-def test_a_trunk_of_which_one_side_is_never_seen_is_seen_from_the_side() -> None:
-    half = trunk(25)
-    for joint in ("right_shoulder", "right_hip"):
-        half.xy_px[:, COCO_17.index(joint)] = np.nan
-    assert view.estimate(half).name == "side"
-
-
-def test_turning_the_picture_does_not_change_the_view() -> None:
-    for half_width in (25, 18, 8):
-        one = trunk(half_width)
-        lying = PoseTrack("coco_17", one.time_s, one.xy_px[..., ::-1] * np.float32([1, -1]), one.visibility, 0, 0)
-        assert view.estimate(lying).name == view.estimate(one).name
 
 
 # --- posture ------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ SENTENCES: dict[str, str] = {
     "head_only.mp4": VIDEO.format("no video stream"),
     "half.mp4": DECODES.format("damaged data after 0.0 s"),
     "no_tail.mp4": DECODES.format("damaged data after 0.2 s"),
-    "head_of_mkv.mp4": VIDEO.format("input/output error"),
+    "head_of_mkv.mp4": VIDEO.format("a file that breaks off or cannot be read"),
     "half.avi": "expected 8 frames as its header says, found 2. Copy or download it again.",
     "zero_pictures.mp4": DECODES.format("damaged data after 0.0 s"),
     "noise_pictures.mp4": DECODES.format("damaged data after 0.0 s"),

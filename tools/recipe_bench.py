@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,7 @@ def digest(rows: Rows) -> str:
     return sha256_bytes(repr([[row[key] for key in LEARNED] for row in rows]).encode())
 
 
+@lru_cache(maxsize=1)  # a batch says the same for each of its pictures: one line
 def shown(done: int, total: int, label: str) -> None:
     """A line every so often, for a log."""
     if done == total or done % 25 == 0:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from trust_clips import cached_track
 
 from repset import angles, exercises
+from repset.autolabel.form import decide
 from repset.autolabel.label import label_track
 from repset.autolabel.ruleset import Rule, load_rules
 from repset.autolabel.smooth import clean
@@ -132,7 +133,8 @@ def draw(plan: Plan) -> Drawn:
     points = solved.joints("blazepose_33").reshape(-1, 3)
     view = fit_camera(points, azimuth, rng.uniform(2, 14), rng.uniform(38, 54), SIZE, rng.uniform(0.06, 0.14))
     make = partial(_render, motion, course, solved, who, view, int(rng.integers(2**31)))
-    track = cached_track("rendered 1", repr(plan), make)
+    about = f" about {limit_deg(plan.exercise):g}°" if plan.planted else ""
+    track = cached_track("rendered 1", f"{plan!r}{about}", make)
     xyz = np.asarray(solved.joints("blazepose_33"), np.float32)
     xy = np.asarray(view.project(xyz)[0], np.float32)[::EVERY]
     signal = signal_deg(solved, motion.signal)
@@ -157,7 +159,7 @@ def _render(
 @dataclass(frozen=True)
 class Measured:
     """One clip's result. errors: (F,) |degrees| of the counted angle on the better-seen side; scored: share of frames
-    in which it was measured; verdicts: (true angle at the turn, what the rule on it says) of each repetition;
+    in which it was measured; verdicts: (true angle at the turn, what the rules on it say) of each repetition;
     scorable: the camera stands where that rule has a limit; joints: (N, 2) visibility of every common joint in
     every frame, and how far it lies from the truth, in lengths of the trunk; elbows: (M, 2) share of its length at
     which the shorter-seen bone of an elbow is seen, and |degrees| of the elbow's error, where it is the counted
@@ -207,7 +209,8 @@ def measure(plan: Plan) -> Measured:
         told = "not counted"
         if near:
             rep = min(near)[1]
-            told = next((f.verdict for f in findings.get(rep, []) if rule and f.rule.id == rule.id), verdict[rep])
+            mine = [f for f in findings.get(rep, []) if rule and (f.rule.angle, f.rule.phase) == (signal, "turn")]
+            told = decide(mine)[0] if mine else verdict[rep]
         pairs.append((deg, told))
     every, seen = np.concatenate(errors) if errors else np.empty(0), estimate(track)
     return Measured(

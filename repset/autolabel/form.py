@@ -5,7 +5,7 @@ was measured and held; unscorable otherwise: hidden joint, wrong view, end not s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,7 @@ def whole_movement(window: Window, time_s: Doubles) -> slice:
 
 
 def series(rule: Rule, track: PoseTrack, torso_px: Doubles | None = None) -> list[Doubles]:
-    """The rule's angle over time, (T,) degrees: of the better-seen side, or of both apart for `sides: any`.
+    """The rule's angle over time, (T,) degrees: of the side that it asks for, or of both apart for `sides: any`.
 
     Args:
         torso_px: (T,) the body's size: angles with a bone seen end-on are unknown (`repset.angles.evaluate`).
@@ -153,6 +153,10 @@ def series(rule: Rule, track: PoseTrack, torso_px: Doubles | None = None) -> lis
     both = [_reach(name, track) if reach else _angle(name, track, torso_px) for name in sides]
     if rule.sides == "any":
         return both
+    if rule.sides != "seen":
+        leads = left_leads(track)
+        mine = leads == (1 if rule.sides == "front" else 0)
+        return [np.where(np.isnan(leads), np.nan, np.where(mine, *both))]
     joints = angles.BY_NAME[f"left_{rule.angle}"]
     names = [joint.removeprefix("left_") for joint in (joints.a, joints.b, joints.c) if joint.startswith("left_")]
     side = better_side(track, tuple(names))
@@ -163,6 +167,23 @@ def series(rule: Rule, track: PoseTrack, torso_px: Doubles | None = None) -> lis
     left, right = both
     mean = (left + right) / 2
     return [np.where(np.isfinite(mean), mean, np.where(np.isfinite(left), left, right))]
+
+
+def left_leads(track: PoseTrack) -> Doubles:
+    """(T,) which foot stands ahead: 1 the left one, 0 the right one, NaN where a leg is not seen whole.
+
+    Ahead is where the knees point, away from the lines between hip and ankle.
+    """
+    skeleton = SKELETONS[track.skeleton]
+    names = [f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")]
+    if any(name not in skeleton.joints for name in names):
+        return np.full(len(track.time_s), np.nan)
+    columns = [skeleton.index(name) for name in names]
+    legs = track.xy_px[:, columns].astype(np.float64).reshape(-1, 2, 3, 2)
+    hips, knees, ankles = legs.transpose(2, 0, 1, 3)
+    ahead = (knees - (hips + ankles) / 2).sum(1)
+    along = ((ankles[:, 0] - ankles[:, 1]) * ahead).sum(-1)
+    return np.where(np.isnan(along), np.nan, np.where(along > 0, 1.0, 0.0))
 
 
 def gate(track: PoseTrack, min_visibility: float) -> PoseTrack:
@@ -220,9 +241,26 @@ def _judge(rule: Rule, window: Window, clean: CleanTrack, view: View) -> Finding
     if (rule.phase == "end" and not window.rep.ends) or (rule.phase == "start" and not window.rep.starts):
         return Finding(rule, UNSCORABLE, float("nan"), low, high, -1, f"the {rule.phase} is not in the clip")
     frames = phase_frames(rule.phase, window, clean.track.time_s)
-    found = [_hold(rule, limit, values[frames], frames) for values in series(rule, clean.track, clean.scale_px)]
-    # of two sides one in range is enough, so one out of range says nothing while the other is not seen
-    return min(found, key=lambda finding: _ANY_SIDE[finding.verdict])
+    measured = series(rule, clean.track, clean.scale_px)
+
+    def held(limit: Limit) -> Finding:
+        found = [_hold(rule, limit, values[frames], frames) for values in measured]
+        # of two sides one in range is enough, so one out of range says nothing while the other is not seen
+        return min(found, key=lambda finding: _ANY_SIDE[finding.verdict])
+
+    finding, beyond = held(limit), _beyond(rule, view)
+    if beyond is not None and held(beyond).verdict != finding.verdict:
+        return replace(finding, verdict=UNSCORABLE, reason=_either(rule, view))
+    return finding
+
+
+def _beyond(rule: Rule, view: View) -> Limit | None:
+    """The range that holds in the view beside this one; None: there is no such view, or none for it."""
+    return rule.limit(view.beside) if view.beside else None
+
+
+def _either(rule: Rule, view: View) -> str:
+    return f"{rule.id} hangs on the view, and at {view.yaw_deg:.0f}° it may be {view.name} or {view.beside}"
 
 
 _ANY_SIDE = {CORRECT: 0, UNSCORABLE: 1, INCORRECT: 2}
@@ -275,11 +313,11 @@ def _frame_findings(rule: Rule, track: PoseTrack, view: View) -> list[Finding]:
     shown = np.where(good.any(0), np.argmax(good, axis=0), np.argmax(np.isfinite(both), axis=0))
     values = both[shown, np.arange(both.shape[1])]
     verdict = np.where(good.any(0), CORRECT, np.where(known & (limit is not None), INCORRECT, UNSCORABLE))
-    why = why or f"{rule.angle} not seen"
-    return [
-        Finding(rule, str(verdict[k]), float(values[k]), low, high, k, "" if verdict[k] != UNSCORABLE else why)
-        for k in range(len(values))
-    ]
+    reasons = np.where(verdict == UNSCORABLE, why or f"{rule.angle} not seen", "")
+    if limit is not None and (beyond := _beyond(rule, view)) is not None:
+        split = within(both, beyond, rule.tolerance_deg).any(0) != good.any(0)
+        verdict, reasons = np.where(split, UNSCORABLE, verdict), np.where(split, _either(rule, view), reasons)
+    return [Finding(rule, str(verdict[k]), float(values[k]), low, high, k, str(reasons[k])) for k in range(len(values))]
 
 
 def summarise_frames(verdicts: Sequence[str]) -> str:

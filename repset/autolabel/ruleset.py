@@ -19,6 +19,7 @@ from repset.errors import ConfigError, DataError
 from repset.params import Strict, load_yaml, parse
 from repset.records import canonical_json, sha256_bytes
 
+LEG_ANGLES = ("hip", "knee", "ankle")
 ANY_VIEW = "any"  # key of a limit that holds from wherever the camera looks
 
 Phase = Literal["start", "turn", "end", "whole"]
@@ -53,7 +54,8 @@ class Rule(Strict):
         limits: camera view, or `any` → range; a view that is not listed cannot be judged by this rule.
         tolerance_deg: measurement error granted on both sides of the range.
         required: false: where it cannot be judged the other rules still decide.
-        sides: seen: the better-seen side (mean of both if equal); any: one side in range is enough.
+        sides: seen: the better-seen side (mean of both if equal); any: one side in range is enough; front, back: the
+            leg that stands ahead or behind, in each frame (repset.autolabel.form.left_leads).
         min_visibility: stricter than the job's, where the joint is known to be invented when hidden.
         min_known: share of the phase's frames in which the angle must be known.
         message: what to tell the person.
@@ -68,7 +70,7 @@ class Rule(Strict):
     limits: dict[str, Limit] = Field(min_length=1)
     tolerance_deg: float = Field(ge=0, le=45)
     required: bool = True
-    sides: Literal["seen", "any"] = "seen"
+    sides: Literal["seen", "any", "front", "back"] = "seen"
     min_visibility: float = Field(default=0.0, ge=0, le=1)
     min_known: float = Field(default=0.6, gt=0, le=1)
     message: str = Field(min_length=1)
@@ -78,6 +80,8 @@ class Rule(Strict):
     def _known_names(self) -> "Rule":
         if self.angle not in ANGLE_NAMES:
             raise ValueError(f"angle {self.angle!r} is not in the angle table ({', '.join(ANGLE_NAMES)})")
+        if self.sides in ("front", "back") and self.angle not in LEG_ANGLES:
+            raise ValueError(f"sides {self.sides!r} is of a leg ({', '.join(LEG_ANGLES)}), not of {self.angle!r}")
         judged = [*(view for view in VIEWS if view != "unknown"), ANY_VIEW]
         if unknown := sorted(set(self.limits) - set(judged)):
             raise ValueError(f"view {unknown[0]!r} is none of {', '.join(judged)}")

@@ -38,15 +38,21 @@ class View:
         name: one of VIEWS; three_quarter covers both oblique from the front and from behind.
         yaw_deg: how far the trunk is turned from the image plane, 0 straight on, 90 from the side; NaN unknown.
         facing: share of frames in which the chest faces the camera; NaN where unknown.
+        end_on: the trunk looks wider for its length than one seen straight on: it points at the camera, as in a push-up
+            seen from the head, where the yaw is read up to 15° too large (drawn clips).
     """
 
     name: str
     yaw_deg: float
     facing: float
+    end_on: bool = False
 
     @property
     def beside(self) -> str | None:
-        """The view that it may be as well, the yaw being within BORDER_DEG of a border; None: clear of both."""
+        """The view that it may be as well: an oblique one of a trunk seen end-on, or one within BORDER_DEG of a border;
+        None: clear of both."""
+        if self.name == "three_quarter" and self.end_on:
+            return "front" if self.facing >= 0.5 else "back"
         if abs(self.yaw_deg - SIDE_FROM_DEG) < BORDER_DEG:
             return "three_quarter" if self.name == "side" else "side"
         if abs(self.yaw_deg - FRONT_BELOW_DEG) < BORDER_DEG:
@@ -79,16 +85,16 @@ def estimate(track: PoseTrack) -> View:
     # y points down: across × up is positive when the person's left lies to the right of the trunk, chest to us
     turned = across[both, 1] * up[both, 0] - across[both, 0] * up[both, 1]
     facing = float((turned > 0).mean())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = _mean(np.linalg.norm(shoulders, axis=-1), np.linalg.norm(hips, axis=-1))
+        narrow = float(np.median((width / np.linalg.norm(up, axis=-1))[both]))
     yaw = _yaw_3d(track, both)
     if not np.isfinite(yaw):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            width = _mean(np.linalg.norm(shoulders, axis=-1), np.linalg.norm(hips, axis=-1))
-            narrow = float(np.median((width / np.linalg.norm(up, axis=-1))[both]))
         yaw = float(np.degrees(np.arccos(np.clip(narrow / WIDTH_OF_TRUNK, 0, 1))))
     if yaw >= SIDE_FROM_DEG:
         return View("side", yaw, facing)
     if yaw >= FRONT_BELOW_DEG:
-        return View("three_quarter", yaw, facing)
+        return View("three_quarter", yaw, facing, narrow > WIDTH_OF_TRUNK)
     return View("front" if facing >= 0.5 else "back", yaw, facing)
 
 

@@ -1,0 +1,85 @@
+"""Views of trunks whose joints are written out."""
+
+import numpy as np
+import pytest
+
+from repset.autolabel import view
+from repset.landmarks import COCO_17
+from repset.schema import PoseTrack
+
+
+def trunk(half_width: float, back: bool = False, depth: float | None = None) -> PoseTrack:
+    """Ten frames of a trunk 100 pixels long; `half_width` of shoulders and hips in the image, `depth` in space."""
+    xy = np.full((10, 17, 2), np.nan, np.float32)
+    xyz = np.full((10, 17, 3), np.nan, np.float32) if depth is not None else None
+    for sign, side in ((1, "left"), (-1, "right")):
+        for joint, y in (("shoulder", 100), ("hip", 200)):
+            x = sign * half_width * (-1 if back else 1)
+            xy[:, COCO_17.index(f"{side}_{joint}")] = (200 + x, y)
+            if xyz is not None:
+                xyz[:, COCO_17.index(f"{side}_{joint}")] = (x, y, sign * (depth or 0.0))
+    return PoseTrack("coco_17", np.arange(10) / 30, xy, np.ones((10, 17), np.float32), 0, 0, xyz)
+
+
+@pytest.mark.parametrize(("half_width", "name"), [(25, "front"), (18, "three_quarter"), (8, "side"), (0, "side")])
+def test_the_view_follows_from_how_narrow_the_trunk_looks(half_width: float, name: str) -> None:
+    assert view.estimate(trunk(half_width)).name == name
+
+
+def test_the_back_is_told_from_the_front_by_left_and_right() -> None:
+    assert view.estimate(trunk(25, back=True)).name == "back"
+
+
+def test_positions_in_space_decide_where_there_are_any() -> None:
+    assert view.estimate(trunk(25, depth=0)).name == "front"
+    assert view.estimate(trunk(25, depth=25)).name == "three_quarter"  # 45°
+    assert view.estimate(trunk(25, depth=100)).name == "side"  # 76°
+
+
+def test_a_view_without_a_trunk_is_unknown() -> None:
+    empty = trunk(25)
+    empty.xy_px[:] = np.nan
+    assert view.estimate(empty).name == "unknown"
+
+
+def test_a_trunk_of_which_one_side_is_never_seen_is_seen_from_the_side() -> None:
+    half = trunk(25)
+    for joint in ("right_shoulder", "right_hip"):
+        half.xy_px[:, COCO_17.index(joint)] = np.nan
+    assert view.estimate(half).name == "side"
+
+
+def test_turning_the_picture_does_not_change_the_view() -> None:
+    for half_width in (25, 18, 8):
+        one = trunk(half_width)
+        lying = PoseTrack("coco_17", one.time_s, one.xy_px[..., ::-1] * np.float32([1, -1]), one.visibility, 0, 0)
+        assert view.estimate(lying).name == view.estimate(one).name
+
+
+@pytest.mark.parametrize(("length_px", "end_on"), [(101, False), (99, True), (60, True)])
+def test_a_trunk_wider_than_one_seen_straight_on_points_at_the_camera(length_px: float, end_on: bool) -> None:
+    lying = trunk(25, depth=25)
+    for joint in ("left_hip", "right_hip"):
+        lying.xy_px[:, COCO_17.index(joint), 1] = 100 + length_px
+    seen = view.estimate(lying)
+    assert (seen.name, round(seen.yaw_deg), seen.end_on) == ("three_quarter", 45, end_on)
+    assert seen.beside == ("front" if end_on else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "yaw_deg", "facing", "beside"),
+    [
+        ("side", 64.9, 0.5, "three_quarter"), ("side", 65.1, 0.5, None), ("three_quarter", 55.5, 0.5, "side"),
+        ("three_quarter", 34.0, 0.9, "front"), ("three_quarter", 34.0, 0.1, "back"), ("three_quarter", 45.0, 0.9, None),
+        ("front", 26.0, 0.9, "three_quarter"), ("back", 26.0, 0.1, "three_quarter"), ("front", 24.0, 0.9, None),
+        ("unknown", float("nan"), float("nan"), None),
+    ],
+)  # fmt: skip
+def test_near_a_border_a_view_may_be_the_one_beside(name: str, yaw_deg: float, facing: float, beside: str) -> None:
+    assert view.View(name, yaw_deg, facing).beside == beside
+
+
+@pytest.mark.parametrize(("facing", "beside"), [(0.9, "front"), (0.1, "back")])
+def test_an_oblique_trunk_that_points_at_the_camera_may_be_seen_from_ahead(facing: float, beside: str) -> None:
+    assert view.View("three_quarter", 45.0, facing, end_on=True).beside == beside
+    assert view.View("side", 75.0, facing, end_on=True).beside is None
