@@ -62,7 +62,7 @@ def test_a_trunk_wider_than_one_seen_straight_on_points_at_the_camera(length_px:
     for joint in ("left_hip", "right_hip"):
         lying.xy_px[:, COCO_17.index(joint), 1] = 100 + length_px
     seen = view.estimate(lying)
-    assert (seen.name, round(seen.yaw_deg), seen.end_on) == ("three_quarter", 45, end_on)
+    assert (seen.name, round(seen.yaw_deg), seen.width_yaw_deg == 0) == ("three_quarter", 45, end_on)
     assert seen.beside == ("front" if end_on else None)
 
 
@@ -81,5 +81,19 @@ def test_near_a_border_a_view_may_be_the_one_beside(name: str, yaw_deg: float, f
 
 @pytest.mark.parametrize(("facing", "beside"), [(0.9, "front"), (0.1, "back")])
 def test_an_oblique_trunk_that_points_at_the_camera_may_be_seen_from_ahead(facing: float, beside: str) -> None:
-    assert view.View("three_quarter", 45.0, facing, end_on=True).beside == beside
-    assert view.View("side", 75.0, facing, end_on=True).beside is None
+    assert view.View("three_quarter", 45.0, facing, width_yaw_deg=0.0).beside == beside
+    assert view.View("side", 75.0, facing, width_yaw_deg=0.0).beside is None
+
+
+@pytest.mark.parametrize(
+    ("name", "yaw_deg", "width_yaw_deg", "beside"),
+    [
+        ("front", 15.0, 29.9, None), ("front", 15.0, 43.0, "three_quarter"), ("front", 15.0, 66.0, "side"),
+        ("three_quarter", 48.0, 71.0, "side"), ("three_quarter", 48.0, 50.0, None), ("side", 80.0, 40.0, None),
+        ("three_quarter", 48.0, 12.0, None), ("unknown", float("nan"), float("nan"), None),
+    ],
+)  # fmt: skip
+def test_a_trunk_as_narrow_as_one_turned_farther_may_be(
+    name: str, yaw_deg: float, width_yaw_deg: float, beside: str | None
+) -> None:
+    assert view.View(name, yaw_deg, 1.0, width_yaw_deg).beside == beside

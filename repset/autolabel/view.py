@@ -38,26 +38,37 @@ class View:
         name: one of VIEWS; three_quarter covers both oblique from the front and from behind.
         yaw_deg: how far the trunk is turned from the image plane, 0 straight on, 90 from the side; NaN unknown.
         facing: share of frames in which the chest faces the camera; NaN where unknown.
-        end_on: the trunk looks wider for its length than one seen straight on: it points at the camera, as in a push-up
-            seen from the head, where the yaw is read up to 15° too large (drawn clips).
+        width_yaw_deg: the yaw by how narrow the trunk looks, 0 where it looks too wide for one seen straight on; NaN
+            unknown.
     """
 
     name: str
     yaw_deg: float
     facing: float
-    end_on: bool = False
+    width_yaw_deg: float = float("nan")
 
     @property
     def beside(self) -> str | None:
-        """The view that it may be as well: an oblique one of a trunk seen end-on, or one within BORDER_DEG of a border;
-        None: clear of both."""
-        if self.name == "three_quarter" and self.end_on:
-            return "front" if self.facing >= 0.5 else "back"
-        if abs(self.yaw_deg - SIDE_FROM_DEG) < BORDER_DEG:
-            return "three_quarter" if self.name == "side" else "side"
-        if abs(self.yaw_deg - FRONT_BELOW_DEG) < BORDER_DEG:
-            return ("front" if self.facing >= 0.5 else "back") if self.name == "three_quarter" else "three_quarter"
-        return None
+        """The view that it may be as well; None: there is no doubt.
+
+        So may an oblique trunk that looks too wide for one, as it points at the camera (a push-up from the head: there
+        the yaw of drawn clips is up to 15° too large); one that looks as narrow as one turned farther (arms overhead:
+        up to 30° too small); and one whose yaw is within BORDER_DEG of a border.
+        """
+        if self.name == "unknown":
+            return None
+        others = [self.yaw_deg + BORDER_DEG, self.yaw_deg - BORDER_DEG]
+        if self.width_yaw_deg > self.yaw_deg or (self.name == "three_quarter" and self.width_yaw_deg == 0):
+            others.insert(0, self.width_yaw_deg)
+        return next((name for yaw in others if (name := _named(yaw, self.facing)) != self.name), None)
+
+
+def _named(yaw_deg: float, facing: float) -> str:
+    if yaw_deg >= SIDE_FROM_DEG:
+        return "side"
+    if yaw_deg >= FRONT_BELOW_DEG:
+        return "three_quarter"
+    return "front" if facing >= 0.5 else "back"
 
 
 UNKNOWN = View("unknown", float("nan"), float("nan"))
@@ -88,14 +99,10 @@ def estimate(track: PoseTrack) -> View:
     with np.errstate(divide="ignore", invalid="ignore"):
         width = _mean(np.linalg.norm(shoulders, axis=-1), np.linalg.norm(hips, axis=-1))
         narrow = float(np.median((width / np.linalg.norm(up, axis=-1))[both]))
+    by_width = float(np.degrees(np.arccos(np.clip(narrow / WIDTH_OF_TRUNK, 0, 1))))
     yaw = _yaw_3d(track, both)
-    if not np.isfinite(yaw):
-        yaw = float(np.degrees(np.arccos(np.clip(narrow / WIDTH_OF_TRUNK, 0, 1))))
-    if yaw >= SIDE_FROM_DEG:
-        return View("side", yaw, facing)
-    if yaw >= FRONT_BELOW_DEG:
-        return View("three_quarter", yaw, facing, narrow > WIDTH_OF_TRUNK)
-    return View("front" if facing >= 0.5 else "back", yaw, facing)
+    yaw = yaw if np.isfinite(yaw) else by_width
+    return View(_named(yaw, facing), yaw, facing, by_width)
 
 
 def _mean(one: Doubles, other: Doubles) -> Doubles:
