@@ -39,6 +39,7 @@ folder = Path(sys.argv[1])
 fit.CHECKPOINT_S = 0.0  # every process saves after every epoch, or all would wait for each other
 device = fit.prepare(3, "cpu")
 own = folder / f"rank{processes.rank()}"
+own.mkdir()
 done = fit.train(network(), Points(32), Points(8), plan(batch=4, epochs=3), device, folder / "scratch", own)
 torch.save(done.state, own / "state.pt")
 (own / "steps").write_text(str(done.facts["steps"]))
@@ -67,6 +68,7 @@ def test_two_processes_learn_what_one_with_the_whole_batch_learns(tmp_path: Path
     )
     assert whole.facts["steps"] == 12
     assert [(tmp_path / f"rank{rank}" / "steps").read_text() for rank in (0, 1)] == ["12", "12"]
+    assert [(tmp_path / f"rank{rank}" / "metrics.json").is_file() for rank in (0, 1)] == [True, False]
     for name, value in whole.state.items():
         assert torch.equal(first[name], second[name]), name
         torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5)

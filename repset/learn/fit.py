@@ -89,7 +89,7 @@ def train(
         network: (N, ...) → (N, classes, ...) logits; targets are (N, ...) integers.
         validation: chooses the epoch; where it is empty the last one is taken.
         scratch: folder for checkpoints (`Project.cache / "fit"`); an unfinished training of the same plan goes on.
-        history: folder that gets DVCLive's log, one step an epoch.
+        history: folder that gets DVCLive's log, one step an epoch; of several processes the first writes it.
     Raises: RepsetError if there is nothing to train on.
     """
     if not len(training):
@@ -127,8 +127,8 @@ def train(
         )  # fmt: skip
     if trainer.interrupted:
         raise KeyboardInterrupt
-    _log(learner.rows, history)
-    if processes.rank() == 0:
+    if processes.rank() == 0:  # DVCLive keeps a file in the project, over which two processes would stumble
+        _log(learner.rows, history)
         shutil.rmtree(folder, ignore_errors=True)
     return Outcome(learner.best, learner.facts(len(learner.rows) * limit))
 
