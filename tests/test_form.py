@@ -121,7 +121,7 @@ def lunge(front: str, front_deg: float = 90, back_deg: float = 90, ahead: int = 
         leads = side == front
         knee = hip + ((100 * ahead, 0) if leads else (0, 100))  # thigh level ahead, upright behind
         thigh = (hip - knee) / 100
-        turn = angle[leads] * (-ahead if leads else ahead)  # the front shank hangs down, the rear one lies behind
+        turn = -ahead * angle[leads]  # the front shank hangs down, the rear one lies behind
         shank = np.array([thigh[0] * np.cos(turn) - thigh[1] * np.sin(turn),
                           thigh[0] * np.sin(turn) + thigh[1] * np.cos(turn)])  # fmt: skip
         for joint, place in (("hip", hip), ("knee", knee), ("ankle", knee + 100 * shank)):
@@ -156,6 +156,14 @@ def test_both_knees_of_a_lunge_are_held_to_a_right_angle(
     window = Window(Rep(1, 4, 7, True, True, True, True), 0, 8)
     rules = load_rules("default").of("lunge")
     assert form.decide(form.judge_rep(rules, window, body, SIDE))[0] == verdict
+
+
+def test_a_lunge_whose_front_knee_hangs_on_the_view_is_unknown_however_deep_the_back_knee_is() -> None:
+    body, window = lunge("left", 104, 90), Window(Rep(1, 4, 7, True, True, True, True), 0, 8)
+    near = view.View("side", 63.0, 0.5)  # at most 100° from the side, 108° obliquely
+    findings = form.judge_rep(load_rules("default").of("lunge"), window, body, near)
+    assert [(f.rule.id, f.verdict) for f in findings] == [("depth", UNSCORABLE), ("back_knee", CORRECT)]
+    assert form.decide(findings)[0] == UNSCORABLE
 
 
 def test_the_frame_farthest_out_of_range_speaks_for_a_frame_rule() -> None:

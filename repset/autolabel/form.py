@@ -78,7 +78,8 @@ def judge_rep(rules: ExerciseRules, window: Window, clean: CleanTrack, view: Vie
 
     Args:
         clean: the stretch's track, gated by visibility; frames of `window` count within it.
-        view: a rule is judged only where it has a limit for it, and for the one beside it if it is near a border.
+        view: a rule is judged only where it has a limit for it, and where the limit of the view that it may be as well
+            (`View.beside`) says the same.
     """
     return [_judge(rule, window, clean, view) for rule in rules.rules]
 

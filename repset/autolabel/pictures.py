@@ -180,8 +180,7 @@ def _curves(name: str, rules: list[Rule], part: CleanTrack) -> dict[str, Any]:
     for rule in rules:
         series = form.series(rule, part.track, part.scale_px)
         sides = [""] if len(series) == 1 else ["left ", "right "]
-        words = f"{name.replace('_', ' ')}{' as reach' if rule.measure == 'reach' else ''}"
-        curves |= {f"{side}{words}": values for side, values in zip(sides, series, strict=True)}
+        curves |= {f"{side}{rule.measured}": values for side, values in zip(sides, series, strict=True)}
     if not curves:
         sided = [f"left_{name}", f"right_{name}"] if f"left_{name}" in angles.BY_NAME else [name]
         track = part.track

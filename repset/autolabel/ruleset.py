@@ -87,6 +87,12 @@ class Rule(Strict):
             raise ValueError(f"view {unknown[0]!r} is none of {', '.join(judged)}")
         return self
 
+    @property
+    def measured(self) -> str:
+        """What is measured, in words: front knee as reach."""
+        leg = f"{self.sides} " if self.sides in ("front", "back") else ""
+        return f"{leg}{self.angle.replace('_', ' ')}{' as reach' if self.measure == 'reach' else ''}"
+
     def limit(self, view: str) -> Limit | None:
         """The range that holds in a view; None: not judged from there."""
         return self.limits.get(view, self.limits.get(ANY_VIEW))

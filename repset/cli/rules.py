@@ -71,8 +71,7 @@ def show(name: str, exercise: str | None) -> None:
         for rule in entry.rules:
             phase = f" ({entry.phases[rule.phase]})" if rule.phase in entry.phases else ""
             optional = "" if rule.required else ", not required"
-            reach = " as reach" if rule.measure == "reach" else ""
-            click.echo(f"  {rule.id}: {rule.statistic} of {rule.angle}{reach} at {rule.phase}{phase}{optional}")
+            click.echo(f"  {rule.id}: {rule.statistic} of {rule.measured} at {rule.phase}{phase}{optional}")
             for view, limit in rule.limits.items():
                 click.echo(f"    from {view.replace('_', ' ')}: {_range(limit.low_deg, limit.high_deg)}, "
                            f"tolerance {rule.tolerance_deg:g}°")  # fmt: skip
