@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from repset import exercises
+from repset.autolabel.pictures import limit_lines
 from repset.autolabel.ruleset import load_rules, packaged
 from repset.errors import ConfigError, DataError
 
@@ -122,6 +123,24 @@ def test_a_wrong_file_is_refused_by_name_and_key(tmp_path: Path, changes: dict[s
     with pytest.raises(ConfigError) as error:
         load_rules(path)
     assert str(error.value) == f"{path}: {message}. Mend this key."
+
+
+def test_the_front_and_the_back_are_of_legs(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.yaml", angle="elbow", sides="front")
+    with pytest.raises(ConfigError) as error:
+        load_rules(path)
+    assert str(error.value) == (
+        f"{path}: exercises.squat.rules.0: Value error, sides 'front' is of a leg (hip, knee, ankle), not of 'elbow'. "
+        "Mend this key."
+    )
+
+
+def test_a_lunges_chart_names_both_knees_and_draws_a_line_once() -> None:
+    rules = list(load_rules("default").of("lunge").rules)
+    assert [rule.measured for rule in rules] == ["front knee as reach", "back knee"]
+    assert limit_lines(rules, "side") == [(100, "depth, back knee ≤ 100°")]
+    assert limit_lines(rules, "three_quarter") == [(108, "depth ≤ 108°"), (100, "back knee ≤ 100°")]
+    assert limit_lines(rules, "front") == []
 
 
 def test_an_unknown_angle_is_refused_with_the_ones_there_are(tmp_path: Path) -> None:

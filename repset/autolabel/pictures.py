@@ -167,7 +167,7 @@ def _panels(
         points = [
             (float(time_s[f.frame]), f.value_deg, f.verdict) for f in found if f.rule.angle == name and f.frame >= 0
         ]
-        limits = [line for rule in mine for line in _limits(rule, view)]
+        limits = limit_lines(mine, view)
         if panels and not limits and not points:  # an angle that is not judged from this view
             continue
         panels.append(Panel(name.replace("_", " "), curves, limits, points if len(points) < 500 else ()))
@@ -189,10 +189,12 @@ def _curves(name: str, rules: list[Rule], part: CleanTrack) -> dict[str, Any]:
     return curves
 
 
-def _limits(rule: Rule, view: str) -> list[tuple[float, str]]:
-    limit = rule.limit(view)
-    if limit is None:
-        return []
-    name = rule.id.replace("_", " ")
-    pairs = zip(form.applied(limit, rule.tolerance_deg), ("≥", "≤"), strict=True)
-    return [(value, f"{name} {sign} {value:g}°") for value, sign in pairs if value is not None and 0 < value < 180]
+def limit_lines(rules: list[Rule], view: str) -> list[tuple[float, str]]:
+    """A panel's limits from a view, tolerance included: each line once, with the names of all rules that draw it."""
+    named: dict[tuple[float, str], list[str]] = {}
+    for rule in rules:
+        if limit := rule.limit(view):
+            for value, sign in zip(form.applied(limit, rule.tolerance_deg), ("≥", "≤"), strict=True):
+                if value is not None and 0 < value < 180:
+                    named.setdefault((value, sign), []).append(rule.id.replace("_", " "))
+    return [(value, f"{', '.join(names)} {sign} {value:g}°") for (value, sign), names in named.items()]
