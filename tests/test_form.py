@@ -1,12 +1,14 @@
 """Verdicts on repetitions whose angles are written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from repset.autolabel import form, view
 from repset.autolabel.counting import COUNTING, Signal
 from repset.autolabel.form import CORRECT, INCORRECT, UNSCORABLE, Window
-from repset.autolabel.posture import plausible
+from repset.autolabel.posture import CHECKS, plausible
 from repset.autolabel.reps import Rep
 from repset.autolabel.ruleset import ExerciseRules, Limit, Rule, load_rules
 from repset.autolabel.smooth import CleanTrack, clean
@@ -316,6 +318,26 @@ def test_a_joint_that_trembles_goes_nowhere_between_the_rests() -> None:
     track = legs(KNEE)
     assert plausible([rep], Signal(reach, reach, None, "both", 1.0), track, COUNTING["lunge"]) == [rep]
     assert plausible([rep], Signal(reach, trembling, None, "both", 1.0), track, COUNTING["lunge"]) == []
+
+
+@pytest.mark.parametrize(("slip", "held"), [(0.0, True), (1.9, True), (2.1, False), (10.0, False)])
+def test_hands_hold_a_bar_unless_they_go_twice_as_far_as_the_shoulders(slip: float, held: bool) -> None:
+    """Seen obliquely, MediaPipe's wrists wander along the bar; in a press they go and the shoulders stay."""
+    track, rise = legs(np.full(13, 90.0)), 10 * np.sin(np.linspace(0, np.pi, 13))
+    for side in ("left", "right"):
+        track.track.xy_px[:, COCO_17.index(f"{side}_shoulder"), 1] = 100 - rise
+        track.track.xy_px[:, COCO_17.index(f"{side}_wrist")] = np.stack([slip * rise, np.zeros(13)], axis=1)
+    assert CHECKS["hands_hold"](track, Rep(0, 6, 13, True, True, True, True)) is held
+
+
+@pytest.mark.parametrize(("travel_torso", "counts"), [(0.11, True), (0.09, False)])
+def test_a_half_push_up_takes_the_shoulders_a_tenth_of_the_trunk_nearer(travel_torso: float, counts: bool) -> None:
+    rep = Rep(0, 6, 13, True, True, True, True)
+    bend = np.concatenate([np.linspace(-170, -140, 7), np.linspace(-145, -170, 6)])
+    end = np.stack([np.zeros(13), 1 + travel_torso * (bend + 170) / 30], axis=1)
+    signal = Signal(bend, bend, None, "right", 1.0, (end,))
+    lying = replace(COUNTING["push_up"], postures=())
+    assert bool(plausible([rep], signal, legs(KNEE), lying)) is counts
 
 
 def test_where_both_limbs_must_work_the_one_seen_from_its_side_shows_the_bend() -> None:

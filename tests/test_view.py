@@ -56,6 +56,15 @@ def test_turning_the_picture_does_not_change_the_view() -> None:
         assert view.estimate(lying).name == view.estimate(one).name
 
 
+@pytest.mark.parametrize(("elbow_y_px", "name", "yaw_deg"), [(150, "three_quarter", 36.9), (50, "front", 29.6)])
+def test_arms_overhead_narrow_a_trunk_that_is_not_turned(elbow_y_px: float, name: str, yaw_deg: float) -> None:
+    lifted = trunk(20)
+    for side, x in (("left", 220), ("right", 180)):
+        lifted.xy_px[:, COCO_17.index(f"{side}_elbow")] = (x, elbow_y_px)
+    seen = view.estimate(lifted)
+    assert (seen.name, round(seen.width_yaw_deg, 1)) == (name, yaw_deg)  # arccos of 0.40 / 0.5 and 0.40 / 0.46
+
+
 @pytest.mark.parametrize(("length_px", "end_on"), [(101, False), (99, True), (60, True)])
 def test_a_trunk_wider_than_one_seen_straight_on_points_at_the_camera(length_px: float, end_on: bool) -> None:
     lying = trunk(25, depth=25)

@@ -83,7 +83,7 @@ COUNTING: dict[str, Counting] = {
     "push_up": Counting("mean", 25, 0.3, False, ("lying", "hands_hold"), turn_share=0.15),
     "pull_up": Counting("mean", 25, 0.3, True, ("hanging", "hands_hold")),
     "sit_up": Counting("mean", 20, 0.3, True, ("lying",), trunk_rises=True),
-    "bench_press": Counting("mean", 25, 0.3, False, ("lying",), shortens_deg=0, upward=True),
+    "bench_press": Counting("mean", 25, 0.3, False, ("lying",), turn_share=0.2, shortens_deg=0, upward=True),
     "bicep_curl": Counting("active", 30, 0.3, True, ("feet_planted",)),
     "tricep_extension": Counting("active", 25, 0.3, False, ("feet_planted",)),
     "dumbbell_row": Counting("active", 25, 0.3, True, ("feet_planted",)),

@@ -150,7 +150,7 @@ def sentence(finding: Finding, time_s: float | None, error: AngleError | None = 
     high = "" if finding.high_deg is None else f"at most {finding.high_deg:g}°"
     wanted = " and ".join(part for part in (low, high) if part)
     where = f" in frame {finding.frame} ({time_s:.2f} s)" if time_s is not None else ""
-    text = f"{rule.id}: {finding.verdict} - {rule.angle} {finding.value_deg:.1f}°{where}, wanted {wanted}"
+    text = f"{rule.id}: {finding.verdict} - {rule.measured} {finding.value_deg:.1f}°{where}, wanted {wanted}"
     return text + flip_words(finding, error)
 
 

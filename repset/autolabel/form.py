@@ -274,7 +274,7 @@ def _hold(rule: Rule, limit: Limit, values: Doubles, frames: Indices) -> Finding
     if not known.any() or known.mean() < rule.min_known:
         share = f"{known.mean() if len(known) else 0:.0%}"
         return Finding(
-            rule, UNSCORABLE, float("nan"), low, high, -1, f"{rule.angle} can be measured in {share} of the frames"
+            rule, UNSCORABLE, float("nan"), low, high, -1, f"{rule.joint} can be measured in {share} of the frames"
         )
     value, frame = _statistic(rule.statistic, values, frames)
     verdict = CORRECT if within(value, limit, rule.tolerance_deg) else INCORRECT
@@ -314,7 +314,7 @@ def _frame_findings(rule: Rule, track: PoseTrack, view: View) -> list[Finding]:
     shown = np.where(good.any(0), np.argmax(good, axis=0), np.argmax(np.isfinite(both), axis=0))
     values = both[shown, np.arange(both.shape[1])]
     verdict = np.where(good.any(0), CORRECT, np.where(known & (limit is not None), INCORRECT, UNSCORABLE))
-    reasons = np.where(verdict == UNSCORABLE, why or f"{rule.angle} not seen", "")
+    reasons = np.where(verdict == UNSCORABLE, why or f"{rule.joint} not seen", "")
     if limit is not None and (beyond := _beyond(rule, view)) is not None:
         split = within(both, beyond, rule.tolerance_deg).any(0) != good.any(0)
         verdict, reasons = np.where(split, UNSCORABLE, verdict), np.where(split, _either(rule, view), reasons)

@@ -19,7 +19,7 @@ Doubles = npt.NDArray[np.float64]
 
 MIN_BEND_DEG = 25.0  # the joint's own angle goes so far in the best repetition, in the image or in space ...
 SURE_REACH_DEG = 80.0  # ... or, without 3-D positions, the limb shortens so much that no turning explains it
-END_TRAVEL_TORSO = 0.15  # 7 cm: the limb's end moves from its root by this, else a still joint trembles
+END_TRAVEL_TORSO = 0.1  # 5 cm: the limb's end moves from its root by this, else a still joint trembles
 SHALLOW_TRAVEL_TORSO = 0.05  # in a set that shows it: an arm of 1.1 torso lengths that bends by 30° from straight
 FEET_TRAVEL_TORSO = 0.4  # the feet move apart or together by less than this where the exercise is done on the spot
 FEET_PERCENTILE = (
@@ -33,6 +33,7 @@ SEEN = 0.5  # visibility from which feet and hands are where they are shown
 UPRIGHT_BELOW_DEG = 50.0  # a trunk nearer to the vertical than this does not lie
 FORESHORTENED = 1.1  # trunk shorter than this times the shoulder width: seen along its axis, its lean says nothing
 HALF_ARM_TORSO = 0.55  # an arm from shoulder to wrist is about 1.1 torso lengths
+HANDS_SLIP = 2.0  # times as far as the shoulders may hands on a bar seem to move: obliquely their points wander on it
 HANDS_BELOW_TORSO = 0.3  # hands this far below the shoulders do not hang from a bar
 
 
@@ -154,7 +155,7 @@ def _hands_hold(clean: CleanTrack, rep: Rep) -> bool:
     shoulders = [_way(_seen(track, f"{side}_shoulder", inside)) for side in ("left", "right")]
     if np.isnan(hands).all() or np.isnan(shoulders).all():
         return True
-    return float(np.nanmin(hands)) <= float(np.nanmax(shoulders))
+    return float(np.nanmin(hands)) <= HANDS_SLIP * float(np.nanmax(shoulders))
 
 
 def _upright(clean: CleanTrack, rep: Rep) -> bool:

@@ -88,10 +88,15 @@ class Rule(Strict):
         return self
 
     @property
+    def joint(self) -> str:
+        """Where it is measured, in words: front knee."""
+        leg = f"{self.sides} " if self.sides in ("front", "back") else ""
+        return f"{leg}{self.angle.replace('_', ' ')}"
+
+    @property
     def measured(self) -> str:
         """What is measured, in words: front knee as reach."""
-        leg = f"{self.sides} " if self.sides in ("front", "back") else ""
-        return f"{leg}{self.angle.replace('_', ' ')}{' as reach' if self.measure == 'reach' else ''}"
+        return f"{self.joint}{' as reach' if self.measure == 'reach' else ''}"
 
     def limit(self, view: str) -> Limit | None:
         """The range that holds in a view; None: not judged from there."""

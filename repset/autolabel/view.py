@@ -23,7 +23,9 @@ BORDER_DEG = (
     5.0  # the median error of the yaw on drawn clips (tools/trust.py): so near a border it may be the view beyond
 )
 WIDTH_OF_TRUNK = 0.5  # (shoulder width + hip width) / 2 over trunk length of a body seen straight on; the project's
-# own choice, between BlazePose's 0.45-0.55 and Penn Action's 0.5-0.6 on frontal clips
+# own choice, between BlazePose's 0.45-0.55 and Penn Action's 0.5-0.6 on frontal clips ...
+WIDTH_OVERHEAD = 0.46  # ... and with the elbows above the shoulders, which draws those together and up: Penn Action's
+# own joints give 0.47-0.49 for 0.52-0.57 (pull-ups, jumping jacks, from front and back), drawn clips 0.42-0.46 for 0.53
 MIN_FRAMES_SHARE = 0.1  # of frames in which the trunk can be measured, else the view is unknown
 MIN_VISIBILITY = 0.5  # a trunk joint seen less is hidden by the body
 HIDDEN_SIDE_SHARE = 0.5  # of the frames with a trunk must show both its sides, else it is seen from the side
@@ -82,7 +84,8 @@ def estimate(track: PoseTrack) -> View:
             narrow the trunk looks. Where one side of the trunk is mostly hidden, it is a side view.
     """
     seen = np.where((track.visibility >= MIN_VISIBILITY)[..., None], track.xy_px, np.float32(np.nan))
-    left_shoulder, right_shoulder, left_hip, right_hip = _trunk(seen, track.skeleton).transpose(1, 0, 2)
+    left_shoulder, right_shoulder = _sides(seen, "shoulder", track.skeleton)
+    left_hip, right_hip = _sides(seen, "hip", track.skeleton)
     enough = max(1.0, MIN_FRAMES_SHARE * len(track.time_s))
     up = _mean(left_shoulder - left_hip, right_shoulder - right_hip)
     shoulders, hips = left_shoulder - right_shoulder, left_hip - right_hip
@@ -96,13 +99,21 @@ def estimate(track: PoseTrack) -> View:
     # y points down: across × up is positive when the person's left lies to the right of the trunk, chest to us
     turned = across[both, 1] * up[both, 0] - across[both, 0] * up[both, 1]
     facing = float((turned > 0).mean())
+    straight_on = np.where(_overhead(seen, up, track.skeleton), WIDTH_OVERHEAD, WIDTH_OF_TRUNK)
     with np.errstate(divide="ignore", invalid="ignore"):
         width = _mean(np.linalg.norm(shoulders, axis=-1), np.linalg.norm(hips, axis=-1))
-        narrow = float(np.median((width / np.linalg.norm(up, axis=-1))[both]))
-    by_width = float(np.degrees(np.arccos(np.clip(narrow / WIDTH_OF_TRUNK, 0, 1))))
+        narrow = float(np.median((width / np.linalg.norm(up, axis=-1) / straight_on)[both]))
+    by_width = float(np.degrees(np.arccos(np.clip(narrow, 0, 1))))
     yaw = _yaw_3d(track, both)
     yaw = yaw if np.isfinite(yaw) else by_width
     return View(_named(yaw, facing), yaw, facing, by_width)
+
+
+def _overhead(points: Floats, up: Doubles, skeleton: str) -> npt.NDArray[np.bool_]:
+    """(T,) whether the elbows lie beyond the shoulders along the trunk `up` (T, 2); False where no arm is seen."""
+    elbows, shoulders = (_sides(points, joint, skeleton) for joint in ("elbow", "shoulder"))
+    left, right = ((elbow - shoulder) * up for elbow, shoulder in zip(elbows, shoulders, strict=True))
+    return np.asarray(_mean(left.sum(-1), right.sum(-1)) > 0, np.bool_)
 
 
 def _mean(one: Doubles, other: Doubles) -> Doubles:
@@ -111,19 +122,18 @@ def _mean(one: Doubles, other: Doubles) -> Doubles:
     return np.where(np.isfinite(mean), mean, np.where(np.isfinite(one), one, other))
 
 
-def _trunk(points: Floats, skeleton: str) -> Doubles:
-    """(T, 4, D): left and right shoulder, left and right hip."""
-    names = SKELETONS[skeleton].joints
-    columns = [names.index(f"{side}_{joint}") for joint in ("shoulder", "hip") for side in ("left", "right")]
-    return points[:, columns].astype(np.float64)
+def _sides(points: Floats, joint: str, skeleton: str) -> tuple[Doubles, Doubles]:
+    """(T, D) each: the left and the right one."""
+    left, right = (SKELETONS[skeleton].index(f"{side}_{joint}") for side in ("left", "right"))
+    return points[:, left].astype(np.float64), points[:, right].astype(np.float64)
 
 
 def _yaw_3d(track: PoseTrack, frames: npt.NDArray[np.bool_]) -> float:
     """Median yaw of the shoulder and hip lines, degrees 0..90; NaN without 3-D positions."""
     if track.xyz_m is None:
         return float("nan")
-    left_shoulder, right_shoulder, left_hip, right_hip = _trunk(track.xyz_m[frames], track.skeleton).transpose(1, 0, 2)
-    across = left_shoulder - right_shoulder + left_hip - right_hip
+    shoulders, hips = (_sides(track.xyz_m[frames], joint, track.skeleton) for joint in ("shoulder", "hip"))
+    across = shoulders[0] - shoulders[1] + hips[0] - hips[1]
     across = across[np.isfinite(across).all(-1)]
     if not len(across):
         return float("nan")
