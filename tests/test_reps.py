@@ -325,6 +325,14 @@ def test_a_bar_that_comes_down_past_the_shoulders_is_one_repetition() -> None:
     assert turns == pytest.approx([37.5, 112.5], abs=1)
 
 
+@pytest.mark.parametrize(("rest_deg", "counts"), [(170.0, 1), (150.0, 1), (120.0, 0), (float("nan"), 0)])
+def test_the_joints_own_angle_may_show_the_way_back(rest_deg: float, counts: int) -> None:
+    """The reach comes back by 40 of 100°; the joint itself by 100, 80, 50 of 100°, or nobody knows."""
+    reach, bend = (np.concatenate([np.linspace(170, 70, 30), np.linspace(70, end, 30)]) for end in (110, rest_deg))
+    assert len(count(-reach, times(reach), COUNTING["pull_up"], bend_deg=-bend)) == counts
+    assert count(-reach, times(reach), COUNTING["pull_up"]) == []
+
+
 def test_the_turn_of_an_angle_that_stands_at_its_end_is_the_middle_of_it() -> None:
     assert counted(np.maximum(bends(2), 120.0)) == [(45, True), (120, True)]
 

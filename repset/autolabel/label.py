@@ -116,7 +116,8 @@ def count_stretch(exercise: str, track: CleanTrack) -> tuple[Signal, list[Rep]]:
         part = track.cut(start, end)
         signal = counting_signal(exercise, part)
         alone = len(track.segments) < 2 or part.track.time_s[-1] - part.track.time_s[0] >= MIN_SHOT_S
-        found = plausible(count(signal.values, part.track.time_s, spec), signal, part, spec) if alone else []
+        turns = count(signal.values, part.track.time_s, spec, bend_deg=signal.bend_deg) if alone else []
+        found = plausible(turns, signal, part, spec)
         reps += [replace(rep, start=rep.start + start, turn=rep.turn + start, end=rep.end + start) for rep in found]
         signals.append(signal)
     return join_signals(signals), reps

@@ -30,7 +30,8 @@ class Rep:
         complete: the movement came from the start position and returned to it.
         whole: a swing was seen on both sides of the turn.
         starts, ends: the rest before, after it was seen; false where the clip (or what is known) ends on the way.
-        returned: the smaller of its two swings as a share of the larger; 0 where one was not seen.
+        returned: the smaller of its two swings as a share of the larger, 0 where one was not seen; by the joint's own
+            angle where that went all the way back.
     """
 
     start: int
@@ -43,12 +44,19 @@ class Rep:
     returned: float = 0.0
 
 
-def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tuple[int, int], ...] = ()) -> list[Rep]:
+def count(
+    signal: Doubles,
+    time_s: Doubles,
+    spec: Counting,
+    segments: tuple[tuple[int, int], ...] = (),
+    bend_deg: Doubles | None = None,
+) -> list[Rep]:
     """Repetitions in one stretch, by the signal alone.
 
     Args:
         signal: (T,), larger = more effort, degrees (or torso lengths); NaN unknown.
         segments: half-open ranges between camera cuts; none: the whole stretch is one.
+        bend_deg: (T,) the joint's own angle, same direction: it may show a way back that the signal does not.
     Returns: repetitions in order, frames counted within the given arrays; see `repeated` for whether they are any.
     """
     pieces = [piece for a, b in segments or ((0, len(signal)),) for piece in _pieces(signal, time_s, a, b)]
@@ -59,7 +67,7 @@ def count(signal: Doubles, time_s: Doubles, spec: Counting, segments: tuple[tupl
         typical = float(np.percentile(swings, 75))
         threshold = max(spec.shallow_range, spec.turn_share * typical)
         swings = _all_swings(signal, pieces, threshold)
-    reps = [rep for piece in pieces for rep in _reps_of(signal, time_s, piece, threshold, typical, spec)]
+    reps = [rep for piece in pieces for rep in _reps_of(signal, time_s, piece, threshold, typical, spec, bend_deg)]
     reps = [rep for rep in reps if time_s[rep.end - 1] - time_s[rep.start] <= spec.max_period_s]
     return repeated(reps, spec)
 
@@ -120,7 +128,13 @@ def _amid(values: Doubles, first: int) -> int:
 
 
 def _reps_of(
-    signal: Doubles, time_s: Doubles, piece: npt.NDArray[np.intp], threshold: float, typical: float, spec: Counting
+    signal: Doubles,
+    time_s: Doubles,
+    piece: npt.NDArray[np.intp],
+    threshold: float,
+    typical: float,
+    spec: Counting,
+    bend_deg: Doubles | None,
 ) -> list[Rep]:
     values, times = signal[piece], time_s[piece]
     extremes = _extremes(values, threshold)
@@ -147,11 +161,21 @@ def _reps_of(
         starts = up > 0 and (k > 1 or not whole or up >= COMPLETE_SHARE * down)
         ends = down > 0 and (k + 2 < len(extremes) or not whole or down >= COMPLETE_SHARE * up)
         back = max(0.0, min(up, down)) / max(up, down)
+        if bend_deg is not None and before is not None and after is not None:
+            back = max(back, _bent_back(bend_deg[piece[[before, turn, after]]]))
         rep = Rep(int(piece[start]), int(piece[turn]), int(piece[end]) + 1, complete, whole, starts, ends, back)
         if reps and time_s[rep.turn] - time_s[reps[-1].turn] < spec.min_period_s:
             rep = _merge(reps.pop(), rep, signal)
         reps.append(rep)
     return reps
+
+
+def _bent_back(bend_deg: Doubles) -> float:
+    """The smaller of the joint's two swings (rest, turn, rest) as a share of the larger where it went all the way back;
+    else 0, as a joint's own angle is the less sure."""
+    swings = bend_deg[1] - bend_deg[[0, 2]]
+    least, most = float(np.min(swings)), float(np.max(swings))  # NaN where one is unknown
+    return least / most if most > 0 and least > COMPLETE_SHARE * most else 0.0
 
 
 def _begun(values: Doubles, turn: int, edge: int, typical: float) -> tuple[int | None, float]:
