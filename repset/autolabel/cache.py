@@ -11,7 +11,7 @@ from repset.autolabel.pose_bundle import mediapipe_version, model_sha256
 from repset.records import atomic_path, canonical_json, sha256_bytes
 from repset.schema import PoseTrack
 
-_CODE = 2
+_CODE = 3
 """Raise it when repset.autolabel.pose gives other poses for the same images."""
 
 

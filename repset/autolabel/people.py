@@ -143,14 +143,16 @@ class Crowd:
     _current: int = -1
     _size: tuple[int, int] = (0, 0)
 
-    def look(self, rgb: Image) -> None:
-        """See the next picture: a camera cut ends the scene."""
+    def look(self, rgb: Image) -> bool:
+        """See the next picture: a camera cut ends the scene. Returns: whether there was one."""
         rows, columns = max(1, rgb.shape[0] // 18), max(1, rgb.shape[1] // 32)
         thumb = np.ascontiguousarray(rgb[::rows, ::columns])
-        if self._thumb is not None and cv2.norm(thumb, self._thumb, cv2.NORM_L1) > _CUT * thumb.size:
+        cut = self._thumb is not None and cv2.norm(thumb, self._thumb, cv2.NORM_L1) > _CUT * thumb.size
+        if cut:
             self._scenes.append(len(self.first))
             self._scene, self._current = {}, -1
         self._thumb, self._size = thumb, (rgb.shape[1], rgb.shape[0])
+        return cut
 
     def choose(self, found: list[Body], time_s: float) -> int | None:
         """Which of the people found is to be followed now; None: the one followed is not among them."""
@@ -176,6 +178,10 @@ class Crowd:
         """Whether the person tracked into this frame is still the one followed; asked only with several about."""
         current = self._scene.get(self._current)
         return current is None or (current.near(now, _FAR) and unlike(current.colour, now.colour) < _UNLIKE)
+
+    def alike(self, number: int, now: Body) -> bool:
+        """Whether someone of another frame of this scene looks like this person, wherever they stand."""
+        return unlike(self._scene[number].colour, now.colour) < _UNLIKE
 
     def follow(self, now: Body, time_s: float) -> int:
         """Note where the person followed is in this frame. Returns: their number."""

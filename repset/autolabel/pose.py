@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from repset.autolabel.look_back import STEADY_FRAMES, LookBack
 from repset.autolabel.people import DEFAULT, MAX_PEOPLE, Crowd, Joints, Rule, blinkers, body, close, distinct
 from repset.autolabel.pose_bundle import model_bundle, quick_bundle, quiet
 from repset.landmarks import BLAZEPOSE_33
@@ -93,6 +94,10 @@ class _Landmarker:
             for flat, world in zip(result.pose_landmarks, result.pose_world_landmarks, strict=True)
         ]
 
+    def forget(self, rgb: Image) -> None:
+        """In video mode MediaPipe follows whom it has until they are gone: show it nothing, of this size."""
+        self(np.zeros_like(rgb))
+
     def close(self) -> None:
         """Free the networks."""
         with quiet():
@@ -161,8 +166,9 @@ def follow(
 
     MediaPipe follows one person by itself and looks for people only where it has nobody: at the start and after a
     loss. There everyone is looked for, one is chosen, and MediaPipe begins anew with that one. A clip of one person
-    costs one more inference in all. Under `tracked` everyone (at most MAX_PEOPLE) is followed all the time, which
-    takes up to MAX_PEOPLE times as long, and the one seen longest is kept.
+    costs one more inference in all. Who is found after a while without anyone is followed backwards, too (up to a cut,
+    look_back.KEPT_S at most). Under `tracked` everyone (at most MAX_PEOPLE) is followed all the time, which takes up
+    to MAX_PEOPLE times as long, and the one seen longest is kept.
 
     Args:
         frames: (seconds from the first frame, image (H, W, 3) uint8), times strictly increasing; all of one size.
@@ -173,12 +179,14 @@ def follow(
     times: list[float] = []
     rows: list[dict[int, Joints]] = []
     size = (0, 0)
-    seeker = _Seeker(model, rule)
+    seeker = _Seeker(model, rule, back=True)
     try:
         for time_s, image in frames:
             size = (image.shape[1], image.shape[0])
             rows.append(seeker.add(time_s, image if rgb else _rgb(image)))
             times.append(time_s)
+            begun = len(rows) - STEADY_FRAMES
+            rows[begun - len(seeker.earlier) : begun] = seeker.earlier
     finally:
         seeker.close()
     return _followed(times, rows, size, seeker.crowd)
@@ -188,7 +196,7 @@ class Follower:
     """One person of a stream, followed as `follow` does, of which nothing is kept; close it at the end."""
 
     def __init__(self, model: str = "full", rule: Rule = DEFAULT) -> None:
-        self._seeker = _Seeker(model, rule)
+        self._seeker = _Seeker(model, rule, back=True)
 
     def push(self, time_s: float, image: Image) -> Joints | None:
         """The joints in the next frame (BGR): (33, 6) x y visibility X Y Z (pixels, 0..1, metres); None: nobody."""
@@ -223,18 +231,27 @@ def follow_image(image: Image, model: str = "full", rule: Rule = DEFAULT) -> Fol
 
 
 class _Seeker:
-    """The landmarkers of one clip, and the people they follow."""
+    """The landmarkers of one clip, and the people they follow.
 
-    def __init__(self, model: str, rule: Rule) -> None:
+    Attributes:
+        earlier: whom the last frames found, followed back into those before the STEADY_FRAMES last; oldest first.
+    """
+
+    def __init__(self, model: str, rule: Rule, back: bool) -> None:
         self._model, self._all = model, rule == "tracked"
+        self.earlier: list[dict[int, Joints]] = []
         self._tracker = _Landmarker(model, video=True, people=MAX_PEOPLE if self._all else 1)
         self.crowd = Crowd(rule)
+        self._look_back: LookBack | None = None
+        if back and not self._all:
+            self._look_back = LookBack(lambda: _Landmarker(model, video=True, people=1), self.crowd)
         self._tracking = False
         self._frames = 0
 
     def add(self, time_s: float, rgb: Image) -> dict[int, Joints]:
         """Who is followed in the next frame, by number: one person, under `tracked` everyone."""
-        self.crowd.look(rgb)
+        cut = self.crowd.look(rgb)
+        self.earlier = []
         if self._all:
             everyone = self._tracker(rgb)
             numbers = self.crowd.sort([body(joints, rgb) for joints in everyone], time_s)
@@ -245,7 +262,14 @@ class _Seeker:
         self._tracking = joints is not None
         look = self._frames % LOOK_FRAMES == 0 or not self.crowd.people
         self._frames += 1
-        return {} if joints is None else {self.crowd.follow(body(joints, rgb if look else None), time_s): joints}
+        if joints is None:
+            if self._look_back is not None:
+                self._look_back.miss(time_s, rgb, cut)
+            return {}
+        number = self.crowd.follow(body(joints, rgb if look else None), time_s)
+        if self._look_back is not None:
+            self.earlier = [{number: one} for one in self._look_back.see(time_s, rgb, cut, joints, number)]
+        return {number: joints}
 
     def _track(self, rgb: Image) -> Joints | None:
         """Let MediaPipe follow; None where it lost the person or went over to another."""
@@ -255,7 +279,7 @@ class _Seeker:
         look = self._frames % LOOK_FRAMES == 0
         if self.crowd.holds(body(found[0], rgb if look else None)):
             return found[0]
-        self._forget(rgb)
+        self._tracker.forget(rgb)
         self._tracking = False
         return None
 
@@ -269,17 +293,15 @@ class _Seeker:
             return None
         begun = self._tracker(rgb if len(bodies) == 1 else blinkers(rgb, bodies[chosen].box_px))
         if begun and len(bodies) > 1 and not close(body(begun[0]), bodies[chosen]):
-            self._forget(rgb)
+            self._tracker.forget(rgb)
             return None
         return begun[0] if begun else None
-
-    def _forget(self, rgb: Image) -> None:
-        """MediaPipe follows whom it has until they are gone: show it nothing."""
-        self._tracker(np.zeros_like(rgb))
 
     def close(self) -> None:
         """Free the networks."""
         self._tracker.close()
+        if self._look_back is not None:
+            self._look_back.close()
 
 
 def _followed(times: list[float], rows: list[dict[int, Joints]], size: tuple[int, int], crowd: Crowd) -> Followed:
