@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repset.autolabel import look_back
+from repset.autolabel import look_back, pose
 from repset.autolabel.look_back import STEADY_FRAMES, LookBack, Unseen
 from repset.autolabel.people import Crowd, Joints, body
 from repset.autolabel.pose import follow
@@ -128,6 +128,17 @@ def test_positions_are_those_of_the_large_picture() -> None:
     found = [back.see((6 + k) / FPS, picture(100, large), False, joints, number) for k in range(5)][-1]
     assert len(found) == 6
     np.testing.assert_allclose(found[0][:, :2], joints[:, :2] * 2)
+
+
+@pytest.mark.pose
+def test_a_stream_is_never_looked_back_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stall, and nobody sees those pictures again."""
+    monkeypatch.setattr(pose, "LookBack", lambda *_: pytest.fail("a stream keeps pictures"))
+    stream = pose.Follower()
+    try:
+        assert stream.push(0.0, picture(128)) is None
+    finally:
+        stream.close()
 
 
 @pytest.mark.pose

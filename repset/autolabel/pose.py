@@ -193,10 +193,10 @@ def follow(
 
 
 class Follower:
-    """One person of a stream, followed as `follow` does, of which nothing is kept; close it at the end."""
+    """One person of a stream, followed as `follow` does, but never back; nothing is kept. Close it at the end."""
 
     def __init__(self, model: str = "full", rule: Rule = DEFAULT) -> None:
-        self._seeker = _Seeker(model, rule, back=True)
+        self._seeker = _Seeker(model, rule, back=False)
 
     def push(self, time_s: float, image: Image) -> Joints | None:
         """The joints in the next frame (BGR): (33, 6) x y visibility X Y Z (pixels, 0..1, metres); None: nobody."""
