@@ -40,14 +40,11 @@ class Reader:
     def forget(self, rgb: Image) -> None:
         self.shown.append(-1)
 
-    def close(self) -> None:
-        self.shown.append(-2)
-
 
 def tell(greys: list[int], seen: list[bool], cuts: tuple[int, ...] = ()) -> tuple[dict[int, int], Reader]:
     """Frames that the detector sees or misses → of those filled in later, frame and the grey they were found at."""
     reader, crowd = Reader(), Crowd("largest")
-    back, filled = LookBack(lambda: reader, crowd), {}
+    back, filled = LookBack(reader, crowd), {}
     crowd.look(picture(0))
     for frame, (grey, is_seen) in enumerate(zip(greys, seen, strict=True)):
         if not is_seen:
@@ -55,10 +52,9 @@ def tell(greys: list[int], seen: list[bool], cuts: tuple[int, ...] = ()) -> tupl
             continue
         joints = Reader()(picture(grey))[0]
         number = crowd.follow(body(joints), frame / FPS)
-        found = back.see(frame / FPS, picture(grey), frame in cuts, joints, number)
+        found = back.see(frame / FPS, picture(grey), frame in cuts, picture(grey), number)
         for k, one in enumerate(found):
             filled[frame - STEADY_FRAMES + 1 - len(found) + k] = round(float(one[0, 0]) / 10)
-    back.close()
     return filled, reader
 
 
@@ -66,8 +62,8 @@ def test_a_person_found_late_is_followed_to_the_first_frame() -> None:
     greys = list(range(100, 130, 2))
     filled, reader = tell(greys, [False] * 8 + [True] * 7)
     assert filled == dict(enumerate(greys[:8]))
-    # forwards from where the detector saw them, back to the first frame, and no further; no more work after that
-    assert reader.shown == [*range(116, 126, 2), *range(122, 98, -2), -1, -2]
+    # back to the first frame, then from where the detector saw them to where they are now; no more work after that
+    assert reader.shown == [*range(122, 98, -2), -1, *range(116, 126, 2)]
 
 
 def test_the_way_back_ends_where_nobody_is() -> None:
@@ -119,13 +115,14 @@ def test_what_is_kept_is_bounded_in_seconds_bytes_and_pixels(monkeypatch: pytest
 
 def test_positions_are_those_of_the_large_picture() -> None:
     reader, crowd = Reader(), Crowd("largest")
-    back, large = LookBack(lambda: reader, crowd), (96, 2 * look_back.LONGEST_PX)
+    back, large = LookBack(reader, crowd), (96, 2 * look_back.LONGEST_PX)
     crowd.look(picture(0, large))
     for frame in range(6):
         back.miss(frame / FPS, picture(100, large), False)
     joints = reader(picture(100, large))[0]
     number = crowd.follow(body(joints), 0.6)
-    found = [back.see((6 + k) / FPS, picture(100, large), False, joints, number) for k in range(5)][-1]
+    shown = picture(100, large)
+    found = [back.see((6 + k) / FPS, shown, False, shown, number) for k in range(5)][-1]
     assert len(found) == 6
     np.testing.assert_allclose(found[0][:, :2], joints[:, :2] * 2)
 

@@ -5,13 +5,12 @@ last pictures without anyone are kept, small: what is kept does not grow with th
 """
 
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from repset.autolabel.people import Crowd, Joints, body, close
+from repset.autolabel.people import Crowd, Joints, body
 from repset.video import Image
 
 STEADY_FRAMES = 5
@@ -32,35 +31,30 @@ class Tracker(Protocol):
     def forget(self, rgb: Image) -> None:
         """Follow nobody from now on, in pictures of this size."""
 
-    def close(self) -> None:
-        """Free the networks."""
-
 
 class LookBack:
     """Told of every frame of a clip whether someone is followed, it says who was there before.
 
     Args:
-        make: begins a tracker; called once somebody has come late.
+        tracker: the one that follows the person: a second one would take some 85 MiB.
         crowd: the people of the clip.
     """
 
-    def __init__(self, make: Callable[[], Tracker], crowd: Crowd) -> None:
-        self._make, self._crowd = make, crowd
-        self._tracker: Tracker | None = None
+    def __init__(self, tracker: Tracker, crowd: Crowd) -> None:
+        self._tracker, self._crowd = tracker, crowd
         self._unseen = Unseen()
+        self._run: list[Image] = []  # what the tracker was shown since it has someone, up to STEADY_FRAMES
         self._steady = 0  # frames for which someone has been followed
 
     def miss(self, time_s: float, rgb: Image, cut: bool) -> None:
         """A picture without anyone; `cut`: of another scene than the last one."""
         if cut:
             self._unseen.clear()
-        if self._steady and self._tracker is not None:
-            self._tracker.forget(rgb)
         self._unseen.add(time_s, rgb)
-        self._steady = 0
+        self._run, self._steady = [], 0
 
-    def see(self, time_s: float, rgb: Image, cut: bool, joints: Joints, number: int) -> list[Joints]:
-        """A picture with the person of this number.
+    def see(self, time_s: float, rgb: Image, cut: bool, shown: Image, number: int) -> list[Joints]:
+        """A picture with the person of this number; `shown`: what the tracker saw of it.
 
         Returns: once they are followed steadily, their joints in the pictures before those STEADY_FRAMES, oldest first,
             as far back as they are found and look the same; else nothing.
@@ -68,38 +62,34 @@ class LookBack:
         self._steady = 1 if cut else self._steady + 1
         if cut:
             self._unseen.clear()
+            self._run = []
         if not len(self._unseen):
             return []
         before = len(self._unseen) - self._steady + 1
         self._unseen.add(time_s, rgb)  # should it be a glimpse, it counts as one without anyone
-        back: list[Joints] = []
-        if before >= STEADY_FRAMES:
-            self._tracker = self._tracker or self._make()
-            found = self._tracker(rgb)  # begins with the picture in which the detector saw them
-            if self._steady == STEADY_FRAMES:
-                if found and close(body(found[0]), body(joints)):
-                    back = self._backwards(self._tracker, number)
-                self._tracker.forget(rgb)
-        if self._steady == STEADY_FRAMES:
-            self._unseen.clear()
+        self._run.append(shown)
+        if self._steady < STEADY_FRAMES:
+            return []
+        back = self._backwards(number) if before >= STEADY_FRAMES else []
+        self._unseen.clear()
+        self._run = []
         return back
 
-    def _backwards(self, tracker: Tracker, number: int) -> list[Joints]:
+    def _backwards(self, number: int) -> list[Joints]:
+        """Turn round, and take the tracker to where it was: by the pictures in which the detector saw the person."""
         found: list[Joints] = []
         for k in range(len(self._unseen) - 2, -1, -1):
             picture, scale = self._unseen[k]
-            there = tracker(picture)
+            there = self._tracker(picture)
             if not there or not self._crowd.alike(number, body(there[0], picture)):
                 break
             if k < len(self._unseen) - STEADY_FRAMES:
                 there[0][:, :2] *= scale
                 found.append(there[0])
+        self._tracker.forget(picture)
+        for shown in self._run:
+            self._tracker(shown)
         return found[::-1]
-
-    def close(self) -> None:
-        """Free the networks."""
-        if self._tracker is not None:
-            self._tracker.close()
 
 
 class Unseen:

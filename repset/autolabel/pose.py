@@ -244,7 +244,8 @@ class _Seeker:
         self.crowd = Crowd(rule)
         self._look_back: LookBack | None = None
         if back and not self._all:
-            self._look_back = LookBack(lambda: _Landmarker(model, video=True, people=1), self.crowd)
+            self._look_back = LookBack(self._tracker, self.crowd)
+        self._shown = np.empty((0, 0, 3), np.uint8)  # what the tracker saw of the last frame
         self._tracking = False
         self._frames = 0
 
@@ -256,6 +257,7 @@ class _Seeker:
             everyone = self._tracker(rgb)
             numbers = self.crowd.sort([body(joints, rgb) for joints in everyone], time_s)
             return dict(zip(numbers, everyone, strict=True))
+        self._shown = rgb
         joints = self._track(rgb) if self._tracking else None
         if joints is None and not self._tracking:
             joints = self._find(rgb, time_s)
@@ -268,7 +270,7 @@ class _Seeker:
             return {}
         number = self.crowd.follow(body(joints, rgb if look else None), time_s)
         if self._look_back is not None:
-            self.earlier = [{number: one} for one in self._look_back.see(time_s, rgb, cut, joints, number)]
+            self.earlier = [{number: one} for one in self._look_back.see(time_s, rgb, cut, self._shown, number)]
         return {number: joints}
 
     def _track(self, rgb: Image) -> Joints | None:
@@ -291,7 +293,9 @@ class _Seeker:
         chosen = self.crowd.choose(bodies, time_s)
         if chosen is None:
             return None
-        begun = self._tracker(rgb if len(bodies) == 1 else blinkers(rgb, bodies[chosen].box_px))
+        if len(bodies) > 1:
+            self._shown = blinkers(rgb, bodies[chosen].box_px)
+        begun = self._tracker(self._shown)
         if begun and len(bodies) > 1 and not close(body(begun[0]), bodies[chosen]):
             self._tracker.forget(rgb)
             return None
@@ -300,8 +304,6 @@ class _Seeker:
     def close(self) -> None:
         """Free the networks."""
         self._tracker.close()
-        if self._look_back is not None:
-            self._look_back.close()
 
 
 def _followed(times: list[float], rows: list[dict[int, Joints]], size: tuple[int, int], crowd: Crowd) -> Followed:
