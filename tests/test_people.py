@@ -80,7 +80,7 @@ def test_camera_cut_begins_anew_at_once() -> None:
     crowd = Crowd("largest")
     crowd.people = 2
     for frame, (picture, place) in enumerate([(FRAME, 100), (FRAME, 100), (FRAME + 200, 560), (FRAME + 200, 560)]):
-        crowd.look(picture)
+        assert crowd.look(picture) == (frame == 2)
         found = [someone(place, colour=BLUE if place == 560 else RED)]
         assert crowd.choose(found, frame / FPS) == 0
         crowd.follow(found[0], frame / FPS)
@@ -105,6 +105,13 @@ def test_jump_of_the_tracker_is_noticed() -> None:
     assert crowd.holds(someone(140))
     assert not crowd.holds(someone(500))
     assert not crowd.holds(someone(110, colour=BLUE))
+
+
+def test_a_person_of_another_frame_is_told_by_their_colours() -> None:
+    crowd = Crowd("largest")
+    walk(crowd, [[someone(100)]])
+    assert crowd.alike(0, someone(600))
+    assert not crowd.alike(0, someone(100, colour=BLUE))
 
 
 def test_same_person_found_twice_counts_once() -> None:

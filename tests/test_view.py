@@ -1,7 +1,10 @@
 """Views of trunks whose joints are written out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from scipy.io import loadmat
 
 from repset.autolabel import view
 from repset.landmarks import COCO_17
@@ -63,6 +66,28 @@ def test_arms_overhead_narrow_a_trunk_that_is_not_turned(elbow_y_px: float, name
         lifted.xy_px[:, COCO_17.index(f"{side}_elbow")] = (x, elbow_y_px)
     seen = view.estimate(lifted)
     assert (seen.name, round(seen.width_yaw_deg, 1)) == (name, yaw_deg)  # arccos of 0.40 / 0.5 and 0.40 / 0.46
+
+
+def test_raised_arms_narrow_the_annotated_trunks_of_penn_action(shared_data: Path) -> None:
+    """Seen from front or back, by the set's own joints: the shares that WIDTH_OVERHEAD's comment names."""
+    widths: dict[bool, list[float]] = {False: [], True: []}
+    for path in sorted((shared_data / "penn_action" / "labels").glob("*.mat")):
+        label = loadmat(path, variable_names=["action", "pose", "x", "y", "visibility"])
+        if label["action"][0] not in ("pullup", "jumping_jacks") or label["pose"][0] not in ("front", "back"):
+            continue
+        points = np.stack([label["x"], label["y"]], axis=-1).astype(float)
+        points[label["visibility"] == 0] = np.nan
+        shoulders, elbows, hips = points[:, 1:3], points[:, 3:5], points[:, 7:9]
+        up = shoulders.mean(1) - hips.mean(1)
+        across = [np.linalg.norm(pair[:, 0] - pair[:, 1], axis=-1) for pair in (shoulders, hips)]
+        width = (across[0] + across[1]) / 2 / np.linalg.norm(up, axis=-1)
+        lift = ((elbows.mean(1) - shoulders.mean(1)) * up).sum(-1) / (up**2).sum(-1)
+        for raised in (False, True):
+            mine = (lift > 0.1 if raised else lift < -0.1) & np.isfinite(width)
+            if mine.sum() >= 5:
+                widths[raised].append(float(np.median(width[mine])))
+    assert 0.46 < np.median(widths[True]) < 0.50
+    assert 0.51 < np.median(widths[False]) < 0.58
 
 
 @pytest.mark.parametrize(("length_px", "end_on"), [(101, False), (99, True), (60, True)])

@@ -36,22 +36,21 @@ class LookBack:
     """Told of every frame of a clip whether someone is followed, it says who was there before.
 
     Args:
-        tracker: the one that follows the person: a second one would take some 85 MiB.
+        tracker: the one that follows the person: a second one would hold the networks twice.
         crowd: the people of the clip.
     """
 
     def __init__(self, tracker: Tracker, crowd: Crowd) -> None:
         self._tracker, self._crowd = tracker, crowd
         self._unseen = Unseen()
-        self._run: list[Image] = []  # what the tracker was shown since it has someone, up to STEADY_FRAMES
-        self._steady = 0  # frames for which someone has been followed
+        self._run: list[Image] = []  # what the tracker was shown since it has someone who came late
 
     def miss(self, time_s: float, rgb: Image, cut: bool) -> None:
         """A picture without anyone; `cut`: of another scene than the last one."""
         if cut:
             self._unseen.clear()
         self._unseen.add(time_s, rgb)
-        self._run, self._steady = [], 0
+        self._run = []
 
     def see(self, time_s: float, rgb: Image, cut: bool, shown: Image, number: int) -> list[Joints]:
         """A picture with the person of this number; `shown`: what the tracker saw of it.
@@ -59,18 +58,15 @@ class LookBack:
         Returns: once they are followed steadily, their joints in the pictures before those STEADY_FRAMES, oldest first,
             as far back as they are found and look the same; else nothing.
         """
-        self._steady = 1 if cut else self._steady + 1
         if cut:
             self._unseen.clear()
-            self._run = []
         if not len(self._unseen):
             return []
-        before = len(self._unseen) - self._steady + 1
         self._unseen.add(time_s, rgb)  # should it be a glimpse, it counts as one without anyone
         self._run.append(shown)
-        if self._steady < STEADY_FRAMES:
+        if len(self._run) < STEADY_FRAMES:
             return []
-        back = self._backwards(number) if before >= STEADY_FRAMES else []
+        back = self._backwards(number) if len(self._unseen) >= 2 * STEADY_FRAMES else []
         self._unseen.clear()
         self._run = []
         return back
