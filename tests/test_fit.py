@@ -63,6 +63,14 @@ def same(one: fit.Outcome, other: fit.Outcome) -> bool:
     return one.state.keys() == other.state.keys() and all(torch.equal(one.state[k], other.state[k]) for k in one.state)
 
 
+def open_files() -> list[str]:
+    """What this process holds open; the folder that is being listed is none of it."""
+    links = Path("/proc/self/fd")
+    if not links.is_dir():
+        pytest.skip("no /proc here")
+    return sorted(str(link.readlink()) for link in links.iterdir() if link.is_symlink())
+
+
 def history(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted((folder / "history").rglob("*")) if p.is_file()}
 
@@ -134,6 +142,13 @@ def test_points_are_learned_and_the_last_of_the_best_epochs_is_chosen(tmp_path: 
     scores = [float(row.split("\t")[1]) for row in rows]
     assert outcome.facts["chosen_epoch"] == max(epoch for epoch, score in enumerate(scores) if score == max(scores))
     assert outcome.facts["steps"] == 30
+
+
+def test_a_training_leaves_no_file_open(tmp_path: Path) -> None:
+    run(tmp_path / "first", epochs=1)  # what Python and torch keep open from then on
+    before = open_files()
+    run(tmp_path / "second", epochs=1)
+    assert open_files() == before
 
 
 def test_without_validation_items_the_last_epoch_is_taken(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ def _log(rows: list[dict[str, Any]], folder: Path) -> None:
                 if value is not None:
                     live.log_metric(name, value)
             live.next_step()
+    if live._dvc_repo:  # it leaves the files of the repository open, two for each of git's packs
+        live._dvc_repo.close()
 
 
 @contextmanager

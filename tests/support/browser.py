@@ -6,12 +6,12 @@ Looks for the program named in CHROMIUM, then on PATH; a test skips where there 
 import base64
 import json
 import os
-import select
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Page:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
-            if not select.select([self._in], [], [], 120)[0]:
+            if not wait([self._in], 120):
                 raise AssertionError("the browser does not answer")
             self._rest += os.read(self._in, 1 << 20)
         data, _, self._rest = self._rest.partition(b"\0")
