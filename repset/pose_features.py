@@ -9,6 +9,7 @@ Axis letters: T frames of a track, W windows, N steps of a window, J = 13 joints
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,21 +134,50 @@ def sample_at(time_s: Times, xy: Floats, seen: Floats, at_s: Times) -> tuple[Flo
     Returns: (N, J, 2) and (N, J); NaN and 0 outside the track and inside a gap of more than MAX_GAP_S. Where one
         neighbour is missing, the nearer of the two stands alone.
     """
-    last = len(time_s) - 1
-    after = np.clip(np.searchsorted(time_s, at_s, side="right"), min(1, last), last)
-    before = np.maximum(after - 1, 0)
-    span = time_s[after] - time_s[before]
-    share = np.clip((at_s - time_s[before]) / np.where(span > 0, span, 1), 0, 1).astype(np.float32)
-    nearest = np.where(share < 0.5, before, after)
-    out = xy[before] + (xy[after] - xy[before]) * share[:, None, None]
-    out_seen = seen[before] + (seen[after] - seen[before]) * share[:, None]
-    alone = np.isnan(out[..., 0])
-    out = np.where(alone[..., None], xy[nearest], out)
-    out_seen = np.where(alone, seen[nearest], out_seen)
-    half = 0.5 * float(np.median(np.diff(time_s))) if last else MAX_GAP_S / 2
-    outside = (at_s < time_s[0] - half) | (at_s > time_s[-1] + half) | (span > MAX_GAP_S)
-    out[outside], out_seen[outside] = np.nan, 0
-    return out.astype(np.float32), out_seen.astype(np.float32)
+    xy, seen = TracksEndToEnd([(time_s, xy, seen)]).sample_at(np.zeros(1, np.int64), at_s[None])
+    return xy[0], seen[0]
+
+
+class TracksEndToEnd:
+    """Tracks that are read many at a time: what `sample_at` says, for a window of each.
+
+    Args:
+        tracks: time_s (T,), xy (T, J, 2) and seen (T, J) of each; T may differ.
+    """
+
+    def __init__(self, tracks: Sequence[tuple[Times, Floats, Floats]]) -> None:
+        self._time_s, self._xy, self._seen = (np.concatenate(parts) for parts in zip(*tracks, strict=True))
+        counts = np.array([len(time_s) for time_s, _, _ in tracks])
+        self._last = counts.cumsum() - 1
+        self._first = self._last - counts + 1
+        self._half_s = np.array(
+            [0.5 * float(np.median(np.diff(time_s))) if len(time_s) > 1 else MAX_GAP_S / 2 for time_s, _, _ in tracks]
+        )
+        self._begin_s, self._end_s = self._time_s[self._first], self._time_s[self._last]
+        # One increasing axis for all tracks, on which a moment is found by one search.
+        self._shift_s = np.arange(len(tracks)) * (float((self._end_s - self._begin_s).max()) + 1) - self._begin_s
+        self._axis_s = self._time_s + np.repeat(self._shift_s, counts)
+
+    def sample_at(self, tracks: npt.NDArray[np.int64], at_s: Times) -> tuple[Floats, Floats]:
+        """Windows of some tracks: their numbers (B,) and moments (B, N) → (B, N, J, 2) and (B, N, J)."""
+        first, last, begin_s, end_s, shift_s, half_s = (
+            values[tracks][:, None]
+            for values in (self._first, self._last, self._begin_s, self._end_s, self._shift_s, self._half_s)
+        )
+        after = np.searchsorted(self._axis_s, np.clip(at_s, begin_s, end_s) + shift_s, side="right")
+        after = np.clip(after, np.minimum(first + 1, last), last)
+        before = np.maximum(after - 1, first)
+        span = self._time_s[after] - self._time_s[before]
+        share = np.clip((at_s - self._time_s[before]) / np.where(span > 0, span, 1), 0, 1).astype(np.float32)
+        nearest = np.where(share < 0.5, before, after)
+        out = self._xy[before] + (self._xy[after] - self._xy[before]) * share[..., None, None]
+        seen = self._seen[before] + (self._seen[after] - self._seen[before]) * share[..., None]
+        alone = np.isnan(out[..., 0])
+        out = np.where(alone[..., None], self._xy[nearest], out)
+        seen = np.where(alone, self._seen[nearest], seen)
+        outside = (at_s < begin_s - half_s) | (at_s > end_s + half_s) | (span > MAX_GAP_S)
+        out[outside], seen[outside] = np.nan, 0
+        return out.astype(np.float32), seen.astype(np.float32)
 
 
 def window_starts(time_s: Times, spec: WindowSpec, hop_s: float) -> Times:
@@ -239,9 +269,9 @@ def track_windows(track: PoseTrack, spec: WindowSpec, hop_s: float) -> tuple[Flo
     xy, seen = common_joints(track.xy_px, track.visibility, track.skeleton)
     drop_outside(xy, seen, track.width, track.height)
     starts = window_starts(track.time_s, spec, hop_s)
-    parts = [sample_at(track.time_s, xy, seen, step_times(float(start), spec)) for start in starts]
-    stacked = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
-    return features(*stacked, spec.step_s), starts
+    at_s = np.stack([step_times(float(start), spec) for start in starts])
+    windows = TracksEndToEnd([(track.time_s, xy, seen)]).sample_at(np.zeros(len(starts), np.int64), at_s)
+    return features(*windows, spec.step_s), starts
 
 
 def mirrored(xy: Floats, seen: Floats) -> tuple[Floats, Floats]:

@@ -151,6 +151,22 @@ def test_windows_follow_true_time_not_frame_numbers() -> None:
     np.testing.assert_allclose(pf.sample_at(dense.time_s, xy, seen, at)[0], few, atol=0.6)  # px, of a 100 px movement
 
 
+def test_windows_of_many_tracks_are_those_of_each_alone() -> None:
+    rng = np.random.default_rng(4)
+    tracks, moments = [], []
+    for count, begin_s in ((40, 0.0), (1, 7.0), (25, 900.0), (2, 3.0)):
+        time_s = begin_s + np.cumsum(rng.uniform(0.02, 0.06, count))
+        tracks.append((time_s, rng.normal(size=(count, 13, 2)).astype(np.float32), np.ones((count, 13), np.float32)))
+        moments.append(np.sort(rng.uniform(time_s[0], time_s[-1], 8)))
+    order = np.array([2, 0, 3, 1, 0])
+    xy, seen = pf.TracksEndToEnd(tracks).sample_at(order, np.stack([moments[i] for i in order]))
+    for row, i in enumerate(order):
+        time_s, positions, _ = tracks[i]
+        expected = [np.interp(moments[i], time_s, positions[:, joint, 0]) for joint in range(13)]
+        np.testing.assert_allclose(xy[row, :, :, 0], np.array(expected).T, atol=1e-5)
+        assert seen[row].all()
+
+
 def test_nothing_is_invented_outside_the_track_or_in_a_long_gap() -> None:
     source = track()
     keep = (source.time_s < 1.0) | (source.time_s > 2.0)

@@ -158,7 +158,10 @@ class WindowBlocks:
     def __init__(
         self, clips: Sequence[Clip], classes: Sequence[str], spec: WindowSpec, block: int, most: int = 12
     ) -> None:
-        self._clips, self._spec, self._block = clips, spec, block
+        self._spec, self._block = spec, block
+        self._tracks = features.TracksEndToEnd([(clip.track.time_s, clip.xy, clip.seen) for clip in clips])
+        self._begin_s = np.array([clip.track.time_s[0] for clip in clips])
+        self._seconds = np.array([clip.seconds for clip in clips])
         self._targets = np.array([classes.index(clip.label) for clip in clips])
         windows = np.array([np.clip(np.ceil(2 * clip.seconds / spec.seconds), 1, most) for clip in clips])
         per_class = np.bincount(self._targets, windows, minlength=len(classes))
@@ -173,25 +176,23 @@ class WindowBlocks:
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        chosen = rng.choice(len(self._clips), self._block, p=self._p)
-        rates = self._augment.tempo ** rng.uniform(-1, 1, self._block)
-        parts = [self._window(self._clips[i], rate, rng) for i, rate in zip(chosen, rates, strict=True)]
+        chosen = rng.choice(len(self._targets), self._block, p=self._p)
+        xy, seen = self._windows(chosen, rng)
         targets = self._targets[chosen]
         if self._still is not None:  # a position held is rest, whichever exercise it belongs to
             for i in np.flatnonzero(rng.random(self._block) < STILL_P).tolist():
-                xy, seen = parts[i]
-                parts[i], targets[i] = _held(xy, seen, rng), self._still
-        xy, seen = self._augment(rng, np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts]))
-        inputs = features.features(xy, seen, self._spec.step_s)
+                xy[i], seen[i] = _held(xy[i], seen[i], rng)
+                targets[i] = self._still
+        inputs = features.features(*self._augment(rng, xy, seen), self._spec.step_s)
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
-    def _window(self, clip: Clip, rate: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """One window at a random place; a clip shorter than the window lies somewhere near its middle."""
-        spec = WindowSpec(self._spec.seconds * rate, self._spec.steps)
-        spare = clip.seconds - spec.seconds
-        shift = rng.uniform(0, 1) * spare if spare > 0 else spare / 2 + rng.uniform(-0.15, 0.15) * spec.seconds
-        at_s = features.step_times(float(clip.track.time_s[0]) + shift, spec)
-        return features.sample_at(clip.track.time_s, clip.xy, clip.seen, at_s)
+    def _windows(self, clips: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """One window of each, at a random place; a clip shorter than the window lies somewhere near its middle."""
+        seconds = self._spec.seconds * self._augment.tempo ** rng.uniform(-1, 1, len(clips))
+        spare, place = self._seconds[clips] - seconds, rng.random(len(clips))
+        shift = np.where(spare > 0, place * spare, spare / 2 + (-0.15 + 0.3 * place) * seconds)
+        steps = (np.arange(self._spec.steps) + 0.5) * (seconds / self._spec.steps)[:, None]
+        return self._tracks.sample_at(clips, (self._begin_s[clips] + shift)[:, None] + steps)
 
 
 class FixedWindows:
