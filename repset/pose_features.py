@@ -261,8 +261,8 @@ def _bones(xy: Floats, step_s: float) -> tuple[Floats, Floats]:
     return unit.reshape(flat), np.clip(turn, -2, 2).reshape(flat)
 
 
-def track_windows(track: PoseTrack, spec: WindowSpec, hop_s: float) -> tuple[Floats, Times]:
-    """A whole track as network input: (W, CHANNELS, N), and the start second of each window (W,).
+def track_windows(track: PoseTrack, spec: WindowSpec, hop_s: float, mirror: bool = False) -> tuple[Floats, Times]:
+    """A whole track, or its mirror image, as network input: (W, CHANNELS, N), and each window's start second (W,).
 
     Joints well outside the picture are absent, where the track knows the picture's size.
     """
@@ -271,7 +271,7 @@ def track_windows(track: PoseTrack, spec: WindowSpec, hop_s: float) -> tuple[Flo
     starts = window_starts(track.time_s, spec, hop_s)
     at_s = np.stack([step_times(float(start), spec) for start in starts])
     windows = TracksEndToEnd([(track.time_s, xy, seen)]).sample_at(np.zeros(len(starts), np.int64), at_s)
-    return features(*windows, spec.step_s), starts
+    return features(*(mirrored(*windows) if mirror else windows), spec.step_s), starts
 
 
 def mirrored(xy: Floats, seen: Floats) -> tuple[Floats, Floats]:

@@ -209,6 +209,29 @@ def test_official_split_holds_where_a_set_has_one() -> None:
     assert fold_of({"fold": "train", "official_split": None}, "official") == "train"
 
 
+def test_a_clip_and_its_mirror_image_are_named_alike() -> None:
+    import torch
+
+    from repset.learn import exercise
+    from repset.learn.exercise_nets import Temporal
+    from repset.pose_features import WindowSpec, track_windows
+    from repset.schema import PoseTrack
+
+    rng = np.random.default_rng(3)
+    xy = motion("shoulder_press", "penn_13", 100, rng).astype(np.float32)
+    xy[:, PENN_13.index("left_wrist"), 0] += 30  # left and right differ
+    times, seen = np.arange(100) / FPS, np.ones((100, 13), np.float32)
+    flipped = xy[:, list(PENN_13.mirror)] * np.array([-1, 1], np.float32)
+    torch.manual_seed(0)
+    network = Temporal(5, 16, 0.1).eval()
+    tracks, spec = [PoseTrack("penn_13", times, one, seen, 0, 0) for one in (xy, flipped)], WindowSpec(2.0, 32)
+    here, there = (exercise.clip_log_probabilities(network, track, spec) for track in tracks)
+    assert np.exp(here).sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(here, there, atol=1e-5)
+    first = [exercise.log_probabilities(network, track_windows(track, spec, 0.5)[0])[0] for track in tracks]
+    assert abs(first[0] - first[1]).max() > 1e-3  # a single window is not
+
+
 def test_augmented_windows_stay_poses_of_the_same_size() -> None:
     from repset.learn.exercise_items import Augment
     from repset.pose_features import JOINTS, body_length
@@ -216,7 +239,7 @@ def test_augmented_windows_stay_poses_of_the_same_size() -> None:
     rng = np.random.default_rng(0)
     xy = np.repeat(np.array([BODY[joint] for joint in PENN_13.joints], np.float32)[None, None], 8, axis=1)
     xy, seen = np.repeat(xy, 200, axis=0), np.ones((200, 8, len(JOINTS)), np.float32)
-    varied, known = Augment()(rng, xy, seen)
+    varied, known = Augment(crop_p=0)(rng, xy, seen)
     assert varied.shape == xy.shape
     assert np.array_equal(np.isnan(varied[..., 0]), known == 0)
     assert 0.7 < np.nanmedian(body_length(varied)) / body_length(xy)[0] < 1.4
@@ -229,7 +252,7 @@ def test_exchanged_sides_last_the_window_in_a_share_of_them() -> None:
 
     still = Augment(
         turn_deg=0, stretch=1, jitter=0, offset=0, lost_joint_p=0, lost_limb_p=0, lost_step_p=0, unsure_p=0, swap_p=0,
-        same_arm_p=0, pan_p=0, slow_p=0,
+        same_arm_p=0, pan_p=0, slow_p=0, crop_p=0,
     )  # fmt: skip
     xy = np.repeat(np.array([BODY[joint] for joint in PENN_13.joints], np.float32)[None, None], 8, axis=1)
     xy, seen = np.repeat(xy, 1000, axis=0), np.ones((1000, 8, len(JOINTS)), np.float32)
@@ -238,6 +261,28 @@ def test_exchanged_sides_last_the_window_in_a_share_of_them() -> None:
     assert ((left < right).all(axis=1) | (left > right).all(axis=1)).all()
     # The body's left is at the larger x; a mirror image keeps that, exchanged sides turn it round.
     assert 0.16 < (left < right).all(axis=1).mean() < 0.24
+
+
+def test_a_border_cuts_off_what_lies_beyond_it() -> None:
+    from repset.learn.exercise_items import Augment
+    from repset.pose_features import JOINTS
+
+    rng = np.random.default_rng(0)
+    xy = rng.normal(0, 1, (2000, 4, len(JOINTS), 2)).astype(np.float32)
+    xy[:, :, 3] = np.nan  # never seen
+    cut = Augment(crop_p=1.0)._cropped(rng, xy)
+    assert not cut[:, :, 3].any()
+    share = cut.sum(axis=(1, 2)) / (4 * (len(JOINTS) - 1))
+    assert 0.18 < share.min() < 0.24
+    assert 0.76 < share.max() < 0.82
+    ends = {}  # of the cut windows: is all that is left on one side of all that is gone?
+    for axis, direction in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        along = direction * xy[..., axis]
+        kept = np.where(cut, -np.inf, np.nan_to_num(along, nan=-np.inf)).max(axis=(1, 2))
+        ends[axis, direction] = kept <= np.where(cut, along, np.inf).min(axis=(1, 2))
+    assert np.any(list(ends.values()), axis=0).all()
+    assert 0.36 < ends[1, 1].mean() < 0.44
+    assert not Augment(crop_p=0)._cropped(rng, xy).any()
 
 
 def test_few_frames_a_second_are_straight_lines_between_kept_steps() -> None:

@@ -1,11 +1,16 @@
 """Score the temporal network on Penn Action's official split: several seeds, DeepFit beside them, every error drawn.
 
     python tools/penn_score.py penn_scores/ --seeds 7 8 9
+    python tools/penn_score.py penn_thirds/ --seeds 0 1 --thirds
 
 Takes the parameters of pipelines/real.yaml (group `train`) and the table that `repset seed exercise penn_action` wrote.
 Each seed is trained on the official training part alone; the test part is scored once, at the end. A test clip leaks
 when a training clip of the same action has a neighbouring sequence number: such clips may come from one recording.
 Written: `scores.json`, and `errors.png` with one strip of poses for each clip that any seed names wrongly.
+
+--thirds leaves the test part alone: each third of the training part, in blocks of neighbouring numbers, is named by a
+network trained on the others. What is chosen about clips is chosen there; it writes `thirds.json` (errors by windows of
+one length, and by all views of `repset.learn.exercise`).
 """
 
 import argparse
@@ -25,11 +30,14 @@ from repset.learn import exercise
 from repset.learn import exercise_data as data
 from repset.params import ExerciseTrain, Params, load_yaml, parse
 from repset.project import Project, find_project
-from repset.records import atomic_path, write_json
+from repset.records import atomic_path, read_rows, write_json, write_table
 
 SOURCE = "penn_action"
 NEAR = 1
 """Sequence numbers at most this far apart are neighbours."""
+
+BLOCK = 6
+"""So many neighbouring numbers stay in one third."""
 
 POSES = 9
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip"))
@@ -58,10 +66,9 @@ def answers(folder: Path, clips: list[data.Clip]) -> tuple[list[str], list[float
     spec = exercise.window_spec(ExerciseTrain.model_validate(card.params))
     names, p, deepfit = [], [], []
     for clip in clips:
-        windows, _ = features.track_windows(clip.track, spec, exercise.HOP * spec.seconds)
-        mean = exercise.log_probabilities(both.temporal, windows).mean(axis=0)
-        names.append(card.classes[int(mean.argmax())])
-        p.append(float(np.exp(mean.max()) / np.exp(mean).sum()))
+        log_p = exercise.clip_log_probabilities(both.temporal, clip.track, spec)
+        names.append(card.classes[int(log_p.argmax())])
+        p.append(float(np.exp(log_p.max())))
         frames = torch.from_numpy(features.deepfit_frames(clip.track.xy_px, clip.track.skeleton))
         with torch.inference_mode():
             deepfit.append(card.classes[int(both.deepfit(frames[None])[0].T.log_softmax(dim=1).mean(dim=0).argmax())])
@@ -102,41 +109,64 @@ def draw(path: Path, clips: list[data.Clip], captions: list[str]) -> None:
     plt.close(fig)
 
 
-def train_seed(project: Project, table: Path, params: Params, seed: int, first: bool, folder: Path) -> None:
-    """One training, kept; DeepFit's is short in all but the first."""
+def train(project: Project, table: Path, params: Params, seed: int, with_deepfit: bool, folder: Path) -> None:
+    """One training, kept; DeepFit's may be cut short."""
     own = params.train.exercise
-    if not first:
+    if not with_deepfit:
         own = own.model_copy(update={"deepfit": own.deepfit.model_copy(update={"epochs": 1, "max_steps": 1})})
     if not (folder / "card.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        train = params.train.model_copy(update={"seed": seed, "exercise": own})
-        exercise.fit(project, {SOURCE: table}, train, folder, "cpu")
+        group = params.train.model_copy(update={"seed": seed, "exercise": own})
+        exercise.fit(project, {SOURCE: table}, group, folder, "cpu")
+    print(f"trained: {folder}", flush=True)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
-    args = parser.parse_args()
-    project = find_project()
-    recipe = project.pipelines / "real.yaml"
-    params = parse(Params, load_yaml(recipe), recipe)
-    table = project.seed(exercise.TASK, SOURCE) / "table.parquet"
-    for seed in args.seeds:
-        train_seed(project, table, params, seed, seed == args.seeds[0], args.out / str(seed))
-        print(f"seed {seed} trained", flush=True)
+def thirds(project: Project, table: Path, params: Params, seeds: list[int], out: Path) -> dict[str, Any]:
+    """Errors on each third of the training part, of networks that have not seen it."""
+    rows = read_rows(table, "curated")
+    clips, _ = data.load_clips(project, {SOURCE: table}, ("train",), "official", gold_only=True)
+    result: dict[str, Any] = {}
+    for seed in seeds:
+        for third in range(3):
+            folder = out / f"{seed}_without_{third}"
+            folder.mkdir(parents=True, exist_ok=True)
+            others = [row for row in rows if int(row["sample_id"].split("/")[1]) // BLOCK % 3 != third]
+            part = write_table(folder / "table.parquet", "curated", others)
+            train(project, part, params, seed, False, folder / "model")
+            held_out = [clip for clip in clips if number(clip) // BLOCK % 3 == third]
+            card, both = exercise.load(folder / "model")
+            spec = exercise.window_spec(ExerciseTrain.model_validate(card.params))
+            errors = {"one_length": 0, "all_views": 0}
+            for clip in held_out:
+                windows, _ = features.track_windows(clip.track, spec, exercise.HOP * spec.seconds)
+                said = {
+                    "one_length": exercise.log_probabilities(both.temporal, windows).mean(axis=0),
+                    "all_views": exercise.clip_log_probabilities(both.temporal, clip.track, spec),
+                }
+                for name, log_p in said.items():
+                    errors[name] += card.classes[int(log_p.argmax())] != clip.label
+            result[folder.name] = {"n": len(held_out), **errors}
+            print(folder.name, result[folder.name], flush=True)
+    total = {key: sum(part[key] for part in result.values()) for key in ("n", "one_length", "all_views")}
+    print("all", total)
+    return {**result, "all": total}
+
+
+def test_part(project: Project, table: Path, params: Params, seeds: list[int], out: Path) -> None:
+    """Train on the training part and score the test part, once for each seed."""
+    for seed in seeds:
+        train(project, table, params, seed, seed == seeds[0], out / str(seed))
     training, _ = data.load_clips(project, {SOURCE: table}, ("train",), "official", gold_only=False)
     test, _ = data.load_clips(project, {SOURCE: table}, ("test",), "official", gold_only=True)
     truth = np.array([clip.label for clip in test])
     gym, leaks = np.array([name in BY_NAME for name in truth]), leaking(test, training)
     result: dict[str, Any] = {"seeds": {}}
     said: list[list[str]] = [[] for _ in test]
-    for seed in args.seeds:
-        names, p, deepfit = answers(args.out / str(seed), test)
+    for seed in seeds:
+        names, p, deepfit = answers(out / str(seed), test)
         wrong = np.array(names) != truth
         result["seeds"][str(seed)] = shares(wrong, gym, leaks)
-        if seed == args.seeds[0]:
+        if seed == seeds[0]:
             result["deepfit"] = shares(np.array(deepfit) != truth, gym, leaks)
         for i in np.flatnonzero(wrong).tolist():
             said[i].append(f"{names[i]} {p[i]:.2f} (seed {seed})")
@@ -149,13 +179,30 @@ def main() -> None:
         {"sample_id": test[i].sample_id, "truth": test[i].label, "named": said[i], "neighbour": bool(leaks[i])}
         for i in errors
     ]
-    write_json(args.out / "scores.json", result)
+    write_json(out / "scores.json", result)
     if errors:
         captions = [f"{test[i].sample_id}  {test[i].label}, named: {', '.join(said[i])}" for i in errors]
-        draw(args.out / "errors.png", [test[i] for i in errors], captions)
+        draw(out / "errors.png", [test[i] for i in errors], captions)
     for name, part in (*result["seeds"].items(), ("deepfit", result["deepfit"])):
         print(name, ", ".join(f"{key} {one['errors']}/{one['n']}" for key, one in part.items()))
     print("mean errors", result["mean_errors"])
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--thirds", action="store_true", help="on thirds of the training part, not on the test part")
+    args = parser.parse_args()
+    project = find_project()
+    recipe = project.pipelines / "real.yaml"
+    params = parse(Params, load_yaml(recipe), recipe)
+    table = project.seed(exercise.TASK, SOURCE) / "table.parquet"
+    if args.thirds:
+        write_json(args.out / "thirds.json", thirds(project, table, params, args.seeds, args.out))
+    else:
+        test_part(project, table, params, args.seeds, args.out)
 
 
 if __name__ == "__main__":

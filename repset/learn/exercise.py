@@ -40,6 +40,10 @@ LAST_RATE = 0.02
 """The temporal network's learning rate falls evenly, epoch by epoch, to this part of the first. Chosen on parts of Penn
 Action's training part, grouped by neighbouring numbers: 4 errors in 330 clips against 5 for three steps of 0.3."""
 
+VIEWS = tuple((length, mirror) for length in (0.75, 1.0, 1.35) for mirror in (False, True))
+"""How a whole clip is looked at: in windows so many times as long as in training, where the tempo varies as much, as
+it is and mirrored. Chosen on thirds of Penn Action's training part (`tools/penn_score.py --thirds`)."""
+
 Logs = npt.NDArray[np.float32]
 
 
@@ -175,8 +179,9 @@ def evaluate(
 ) -> Evaluation:
     """Score both networks by clip and by frame (see `repset.learn.Model.evaluate`).
 
-    A clip's name has the highest mean log probability over its windows (temporal) or frames (DeepFit); a frame's the
-    highest mean over the windows that cover it. DeepFit is scored on labelled exercises only, which is all it knows.
+    A clip's name is the most probable one of `clip_log_probabilities` (temporal) or has the highest mean log
+    probability over its frames (DeepFit); a frame's has the highest mean over the windows that cover it. DeepFit is
+    scored on labelled exercises only, which is all it knows.
     """
     card, both = load(folder)
     _prepare(card.seed, "cpu")
@@ -189,8 +194,8 @@ def evaluate(
     temporal, deepfit = _Scorer(classes, clips), _Scorer([name for name in classes if name != NONE], _named(clips))
     for done, clip in enumerate(clips):
         windows, starts = features.track_windows(clip.track, spec, HOP * spec.seconds)
-        log_p = log_probabilities(both.temporal, windows)
-        temporal.add(clip, log_p.mean(axis=0), _by_frame(log_p, starts, spec, clip.track.time_s))
+        frames_log_p = _by_frame(log_probabilities(both.temporal, windows), starts, spec, clip.track.time_s)
+        temporal.add(clip, clip_log_probabilities(both.temporal, clip.track, spec), frames_log_p)
         if clip.label != NONE:
             frames = torch.from_numpy(features.deepfit_frames(clip.track.xy_px, clip.track.skeleton))
             with torch.inference_mode():
@@ -333,6 +338,16 @@ def log_probabilities(network: Temporal, windows: Floats) -> Logs:
             network(torch.from_numpy(windows[i : i + 1024])).log_softmax(dim=1) for i in range(0, len(windows), 1024)
         ]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
+
+
+def clip_log_probabilities(network: Temporal, track: PoseTrack, spec: WindowSpec) -> Logs:
+    """What is done in a clip that shows one thing: (C,) logarithms of the mean probability over windows and VIEWS."""
+    means = []
+    for length, mirror in VIEWS:
+        longer = WindowSpec(length * spec.seconds, spec.steps)
+        windows, _ = features.track_windows(track, longer, HOP * longer.seconds, mirror)
+        means.append(np.exp(log_probabilities(network, windows)).mean(axis=0))
+    return np.asarray(np.log(np.mean(means, axis=0)), np.float32)
 
 
 def window_spec(params: ExerciseTrain) -> WindowSpec:

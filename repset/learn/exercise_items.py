@@ -48,6 +48,9 @@ _LIMBS = np.array(
 )  # fmt: skip
 """What a picture's border or another limb hides together; the other side comes by mirroring."""
 
+_BORDERS = ((0, 1, 0.175), (0, -1, 0.175), (1, 1, 0.4), (1, -1, 0.25))
+"""Axis and direction in which a picture ends, and how often: right, left, below (legs are cut off most), above."""
+
 _ARM = [features.JOINTS.index(f"left_{part}") for part in ("shoulder", "elbow", "wrist")]
 
 
@@ -58,7 +61,8 @@ class Augment:
     A pose model's own errors are imitated beside the camera's freedom: jitter of every frame, an offset of a joint
     that lasts the window, joints and whole limbs that are lost, or placed by guess and marked as hardly seen, the far
     arm laid on the near one, left and right taken for each other in a few steps or for good (sets differ in whose left
-    they mean: in Penn Action it is the viewer's in most clips), a camera that pans, few frames a second.
+    they mean: in Penn Action it is the viewer's in most clips), a camera that pans, few frames a second, a picture
+    whose border cuts through the body.
     """
 
     tempo: float = 1.35
@@ -78,6 +82,7 @@ class Augment:
     pan: float = 0.5
     slow_p: float = 0.15
     slow_steps: int = 6
+    crop_p: float = 0.25
 
     def __call__(self, rng: np.random.Generator, xy: Floats, seen: Floats) -> tuple[Floats, Floats]:
         """Varied copies of windows (W, N, J, 2) and (W, N, J)."""
@@ -99,6 +104,7 @@ class Augment:
         lost = lost | (rng.random((count, 1, joints)) < self.lost_joint_p)
         lost = lost | (rng.random(seen.shape) < self.lost_step_p)
         xy = xy + unsure[..., None] * length * rng.normal(0, self.unsure_offset, (count, 1, joints, 2))
+        lost = lost | self._cropped(rng, xy)
         xy[lost] = np.nan
         seen = np.where(unsure, np.minimum(seen, rng.uniform(0.5, 0.8, (count, 1, joints))), seen)
         seen = np.where(lost, 0, seen)
@@ -116,6 +122,18 @@ class Augment:
         near[_ARM] = np.array(twins)[_ARM]
         same = rng.random((count, 1)) < self.same_arm_p
         return _choose(same, (xy[..., near, :], np.minimum(seen[..., near], 0.65)), (xy, seen))
+
+    def _cropped(self, rng: np.random.Generator, xy: Floats) -> npt.NDArray[np.bool_]:
+        """Which joints (W, N, J) lie beyond a border that leaves 20 to 80 % of the positions in the picture."""
+        count = len(xy)
+        border = rng.choice(len(_BORDERS), count, p=[share for _, _, share in _BORDERS])
+        axis, sign = (np.array([one[i] for one in _BORDERS])[border] for i in (0, 1))
+        outwards = sign[:, None] * xy.reshape(count, -1, 2)[np.arange(count), :, axis]
+        known = np.isfinite(outwards).sum(axis=1)
+        at = (rng.uniform(0.2, 0.8, count) * known).astype(np.int64)
+        level = np.sort(outwards, axis=1)[np.arange(count), np.minimum(at, outwards.shape[1] - 1)]  # NaN last
+        hit = rng.random(count) < self.crop_p
+        return np.asarray((hit[:, None] & (outwards > level[:, None])).reshape(xy.shape[:3]))
 
     def _fewer_frames(self, rng: np.random.Generator, xy: Floats, seen: Floats) -> tuple[Floats, Floats]:
         """Some windows as a slow camera gives them: every few steps a frame, straight lines between."""
