@@ -139,6 +139,7 @@ class ExerciseTrain(Strict):
     width: int  # channels of the convolutions
     window_s: float
     steps: int  # time steps a window is resampled to
+    crop_p: float = Field(0, ge=0, le=1)  # share of the training windows that a picture's border cuts through
     deepfit: DeepFitTrain
 
 

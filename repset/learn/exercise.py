@@ -142,7 +142,7 @@ class _Run:
         self, network: Temporal, training: list[data.Clip], validation: list[data.Clip], classes: Sequence[str]
     ) -> loop.Outcome:
         own, spec = self._own, window_spec(self._own)
-        items = WindowBlocks(training, classes, spec, own.batch)
+        items = WindowBlocks(training, classes, spec, own.batch, crop_p=own.crop_p)
         epochs = own.epochs if own.max_steps is None else min(own.epochs, max(1, own.max_steps // len(items)))
         plan = self._plan("temporal", len(classes), own.epochs, own.max_steps, own.learning_rate)
         plan = replace(plan, step_epochs=1, gamma=LAST_RATE ** (1 / epochs))

@@ -82,7 +82,7 @@ class Augment:
     pan: float = 0.5
     slow_p: float = 0.15
     slow_steps: int = 6
-    crop_p: float = 0.25
+    crop_p: float = 0.0
 
     def __call__(self, rng: np.random.Generator, xy: Floats, seen: Floats) -> tuple[Floats, Floats]:
         """Varied copies of windows (W, N, J, 2) and (W, N, J)."""
@@ -104,7 +104,8 @@ class Augment:
         lost = lost | (rng.random((count, 1, joints)) < self.lost_joint_p)
         lost = lost | (rng.random(seen.shape) < self.lost_step_p)
         xy = xy + unsure[..., None] * length * rng.normal(0, self.unsure_offset, (count, 1, joints, 2))
-        lost = lost | self._cropped(rng, xy)
+        if self.crop_p:
+            lost = lost | self._cropped(rng, xy)
         xy[lost] = np.nan
         seen = np.where(unsure, np.minimum(seen, rng.uniform(0.5, 0.8, (count, 1, joints))), seen)
         seen = np.where(lost, 0, seen)
@@ -174,8 +175,9 @@ class WindowBlocks:
     """
 
     def __init__(
-        self, clips: Sequence[Clip], classes: Sequence[str], spec: WindowSpec, block: int, most: int = 12
-    ) -> None:
+        self, clips: Sequence[Clip], classes: Sequence[str], spec: WindowSpec, block: int, most: int = 12,
+        crop_p: float = 0.0,
+    ) -> None:  # fmt: skip
         self._spec, self._block = spec, block
         self._tracks = features.TracksEndToEnd([(clip.track.time_s, clip.xy, clip.seen) for clip in clips])
         self._begin_s = np.array([clip.track.time_s[0] for clip in clips])
@@ -186,7 +188,7 @@ class WindowBlocks:
         weight = windows / np.sqrt(per_class[self._targets])
         self._p = weight / weight.sum()
         self._total = int(windows.sum())
-        self._augment = Augment()
+        self._augment = Augment(crop_p=crop_p)
         self._still = classes.index(NONE) if NONE in classes else None
 
     def __len__(self) -> int:
