@@ -230,6 +230,24 @@ def test_a_clip_and_its_mirror_image_are_named_alike() -> None:
     np.testing.assert_allclose(here, there, atol=1e-5)
     first = [exercise.log_probabilities(network, track_windows(track, spec, 0.5)[0])[0] for track in tracks]
     assert abs(first[0] - first[1]).max() > 1e-3  # a single window is not
+    asked: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: asked.append(len(inputs[0])))
+    exercise.clip_log_probabilities(network, tracks[0], spec)
+    assert asked == [6, 6, 4, 4, 2, 2]  # 3.3 s in windows of 1.5, 2 and 2.7 s, a quarter of that apart, and mirrored
+
+
+def test_the_share_of_cut_windows_reaches_the_training(
+    project: Project, tables: dict[str, Path], params: TrainParams, tmp_path: Path
+) -> None:
+    from repset.learn import exercise
+
+    seen: list[float] = []
+    for crop_p in (0.0, 1.0):
+        own = params.exercise.model_copy(update={"crop_p": crop_p, "epochs": 1})
+        (out := tmp_path / str(crop_p)).mkdir()
+        exercise.fit(project, tables, params.model_copy(update={"exercise": own}), out, device="cpu")
+        seen.append(exercise.load(out)[1].temporal.head.weight.sum().item())
+    assert seen[0] != seen[1]
 
 
 def test_augmented_windows_stay_poses_of_the_same_size() -> None:

@@ -14,6 +14,7 @@ one length, and by all views of `repset.learn.exercise`).
 """
 
 import argparse
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,28 @@ BONES = (
 )
 
 
-def number(clip: data.Clip) -> int:
+def number(sample_id: str) -> int:
     """Sequence number of a Penn Action clip."""
-    return int(clip.sample_id.split("/")[1])
+    return int(sample_id.split("/")[1])
+
+
+def third_of(sample_id: str) -> int:
+    """Which third of the training part a clip is in: 0, 1 or 2; a block of neighbouring numbers is in one."""
+    return number(sample_id) // BLOCK % 3
+
+
+@lru_cache(maxsize=1)  # a batch says the same for each of its items: one line
+def shown(done: int, total: int, label: str) -> None:
+    """A line every so often, for a log."""
+    if done == total or done % 25 == 0:
+        print(f"  {done}/{total} {label}", flush=True)
 
 
 def leaking(test: list[data.Clip], training: list[data.Clip]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which test clips have a neighbour of the same action in the training part."""
-    known = {(clip.label, number(clip)) for clip in training}
+    known = {(clip.label, number(clip.sample_id)) for clip in training}
     steps = [step for step in range(-NEAR, NEAR + 1) if step]
-    return np.array([any((clip.label, number(clip) + step) in known for step in steps) for clip in test])
+    return np.array([any((clip.label, number(clip.sample_id) + step) in known for step in steps) for clip in test])
 
 
 def answers(folder: Path, clips: list[data.Clip]) -> tuple[list[str], list[float], list[str]]:
@@ -117,7 +130,7 @@ def train(project: Project, table: Path, params: Params, seed: int, with_deepfit
     if not (folder / "card.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         group = params.train.model_copy(update={"seed": seed, "exercise": own})
-        exercise.fit(project, {SOURCE: table}, group, folder, "cpu")
+        exercise.fit(project, {SOURCE: table}, group, folder, "cpu", shown)
     print(f"trained: {folder}", flush=True)
 
 
@@ -130,10 +143,10 @@ def thirds(project: Project, table: Path, params: Params, seeds: list[int], out:
         for third in range(3):
             folder = out / f"{seed}_without_{third}"
             folder.mkdir(parents=True, exist_ok=True)
-            others = [row for row in rows if int(row["sample_id"].split("/")[1]) // BLOCK % 3 != third]
+            others = [row for row in rows if third_of(row["sample_id"]) != third]
             part = write_table(folder / "table.parquet", "curated", others)
             train(project, part, params, seed, False, folder / "model")
-            held_out = [clip for clip in clips if number(clip) // BLOCK % 3 == third]
+            held_out = [clip for clip in clips if third_of(clip.sample_id) == third]
             card, both = exercise.load(folder / "model")
             spec = exercise.window_spec(ExerciseTrain.model_validate(card.params))
             errors = {"one_length": 0, "all_views": 0}
