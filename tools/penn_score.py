@@ -14,7 +14,6 @@ one length, and by all views of `repset.learn.exercise`).
 """
 
 import argparse
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from recipe_bench import shown
 
 from repset import pose_features as features
 from repset.exercises import BY_NAME
@@ -57,13 +57,6 @@ def number(sample_id: str) -> int:
 def third_of(sample_id: str) -> int:
     """Which third of the training part a clip is in: 0, 1 or 2; a block of neighbouring numbers is in one."""
     return number(sample_id) // BLOCK % 3
-
-
-@lru_cache(maxsize=1)  # a batch says the same for each of its items: one line
-def shown(done: int, total: int, label: str) -> None:
-    """A line every so often, for a log."""
-    if done == total or done % 25 == 0:
-        print(f"  {done}/{total} {label}", flush=True)
 
 
 def leaking(test: list[data.Clip], training: list[data.Clip]) -> np.ndarray[Any, np.dtype[np.bool_]]:

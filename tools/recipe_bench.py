@@ -12,7 +12,8 @@ once a training. The published recipe's encoder begins untrained, since its Imag
 
 arms: a quarter of the training groups keeps its gold, the others lose it. Trained on that quarter alone (bootstrap),
 with the accepted proposals, with all proposals, and with the truth of the others (oracle): the same recipe, steps and
-seeds. Acceptance is the stage's own (repset.curate), calibrated on the fold calibration.
+seeds. Acceptance is the stage's own (repset.curate), calibrated on the fold calibration. models/segmentation/README.md
+says with which project and steps: with few photos nothing is accepted, with few steps more labels show no gain.
 
 Every training is written to its own folder and never done twice, so a run that was stopped goes on; results.json holds
 whatever is there, with the steps that were run (whole epochs) and their seconds (since the last stop, if any).
