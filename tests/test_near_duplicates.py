@@ -101,6 +101,18 @@ def test_every_copy_of_a_drawn_picture_is_found_and_no_other(name: str) -> None:
     assert wrong == []
 
 
+def test_pairs_do_not_hang_on_how_many_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = {f"s/img_{n}": scene(n // 2) if n % 4 else altogether(scene(n // 2), RNG(n)) for n in range(20)}
+    clips = {f"s/clip_{n}": moving(50 + n // 2) for n in range(4)}
+    for whole in (of_images(images), of_clips(clips)):
+        together = find_pairs(whole)
+        assert len(together) >= len(whole.samples) // 2
+        monkeypatch.setattr(near_duplicates, "_BLOCK", 1)  # sample by sample
+        monkeypatch.setattr(near_duplicates, "cores", lambda: 1)
+        assert find_pairs(whole) == together
+        monkeypatch.undo()
+
+
 def test_a_mirror_image_is_said_to_be_one() -> None:
     images = {"s/a": scene(1), "s/b": mirrored(scene(1), RNG(0)), "s/c": scene(2)}
     (pair,) = find_pairs(of_images(images))

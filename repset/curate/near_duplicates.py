@@ -23,8 +23,9 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -32,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repset.curate.fingerprints import SIDE
+from repset.machine import cores
 
 COPY = 0.94
 """Correlation after alignment from which two pictures are copies of one another."""
@@ -53,6 +55,7 @@ FLAT = 2.0
 """Grey levels of band-passed contrast below which a picture (black, fog) says nothing and matches nothing."""
 
 _CELL = 12  # descriptors are _CELL × _CELL
+_BLOCK = 1 << 22  # correlations held at once: 16 MB
 
 Floats = npt.NDArray[np.float32]
 Row = Mapping[str, Any]
@@ -152,18 +155,33 @@ def _search(
         return
     keys = _key_pictures(keys_of)
     described = _Described(frames_of)
-    for number, mine in sorted(keys.items()):
-        best, where = described.best_of_each_sample(keys_of, mine)
-        if keys_of is frames_of:
-            best[:, number] = -1
-        for rival in _candidates(keys_of, number, best, frames_of):
-            names = keys_of.samples[number], frames_of.samples[rival]
-            known = found.get((min(names), max(names)))
-            if known is None or known.kind != "near_duplicate":
-                pair = _prove(keys_of, number, mine, frames_of, rival, best[:, rival], where[:, rival])
-                if pair is not None and (known is None or pair.score > known.score):
-                    found[pair.a, pair.b] = pair
-        progress(number + 1, len(keys))
+    numbers = sorted(keys)
+    together = max(1, _BLOCK // (len(VIEWS) * len(frames_of.pictures) * max(map(len, keys.values()))))
+    with ThreadPoolExecutor(cores()) as pool:
+        for first in range(0, len(numbers), together):
+            block = numbers[first : first + together]
+            likeness = described.likeness(keys_of, [picture for number in block for picture in keys[number]])
+            for number in block:
+                mine = keys[number]
+                every, likeness = likeness[: len(mine)], likeness[len(mine) :]
+                best = described.best_of_each_sample(every)
+                if keys_of is frames_of:
+                    best[:, number] = -1
+                rivals = [
+                    rival for rival in _candidates(keys_of, number, best, frames_of)
+                    if not _is_copy(found, keys_of.samples[number], frames_of.samples[rival])
+                ]  # fmt: skip
+                prove = partial(_prove, keys_of, number, mine, frames_of, described, every)
+                for pair in filter(None, pool.map(prove, rivals)):
+                    known = found.get((pair.a, pair.b))
+                    if known is None or pair.score > known.score:
+                        found[pair.a, pair.b] = pair
+                progress(number + 1, len(keys))
+
+
+def _is_copy(found: Mapping[tuple[str, str], Pair], a: str, b: str) -> bool:
+    pair = found.get((min(a, b), max(a, b)))
+    return pair is not None and pair.kind == "near_duplicate"
 
 
 def _key_pictures(of: Gallery) -> dict[int, list[int]]:
@@ -203,10 +221,11 @@ def _prove(
     number: int,
     mine: Sequence[int],
     frames_of: Gallery,
+    described: "_Described",
+    every: Floats,
     rival: int,
-    best: Floats,
-    where: npt.NDArray[np.int64],
 ) -> Pair | None:
+    best, where = described.best_pictures(every, rival)
     still = bool(keys_of.still[number])
     order = np.argsort(-best, kind="stable").tolist()[:2] if still else range(len(mine))
     proofs: list[tuple[float, bool, int, int]] = []
@@ -271,33 +290,44 @@ def _places(count: int) -> tuple[Floats, Floats]:
 
 
 class _Described:
-    """Whole-picture descriptors of a gallery, as they are and mirrored, and their views."""
+    """Descriptors of a gallery's pictures: of the whole, as it is and mirrored, and of a clip's views."""
 
     def __init__(self, of: Gallery) -> None:
-        bands = [_band(picture) for picture in of.pictures]
-        whole = np.stack([_cuts(band, 1)[0] for band in bands])
-        self._plain, self._mirrored = _unit(whole), _unit(whole[..., ::-1])
-        self._views = np.stack([_unit(_cuts(band, CLIP_VIEWS)) for band in bands])
+        cuts = np.stack([_cuts(_band(picture), CLIP_VIEWS) for picture in of.pictures])
+        self._whole = _unit(cuts[:, 0]), _unit(cuts[:, 0, :, ::-1])
+        self._views = [_unit(cuts[:, view]) for view in range(CLIP_VIEWS)]
         self._starts = np.flatnonzero(np.r_[True, of.owner[1:] != of.owner[:-1]])
         self._bounds = np.r_[self._starts, len(of.owner)]
 
-    def best_of_each_sample(self, keys_of: Gallery, mine: Sequence[int]) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """(keys, S) the highest correlation of each key with any picture of each sample, and which picture."""
-        scores = []
-        for picture in mine:
-            band = _band(keys_of.pictures[picture])
-            count = len(VIEWS) if keys_of.still[keys_of.owner[picture]] else CLIP_VIEWS
-            cuts = _cuts(band, count)
-            views, whole = _unit(cuts), np.stack([_unit(cuts[0]), _unit(cuts[0][:, ::-1])])
-            trimmed_there = np.maximum((views @ self._plain.T).max(axis=0), (views @ self._mirrored.T).max(axis=0))
-            trimmed_here = np.einsum("pvd,wd->pvw", self._views, whole, optimize=True).max(axis=(1, 2))
-            scores.append(np.maximum(trimmed_there, trimmed_here))
-        every = np.stack(scores)
-        best = np.maximum.reduceat(every, self._starts, axis=1)
-        where = np.stack(
-            [every[:, a:b].argmax(axis=1) + a for a, b in zip(self._bounds[:-1], self._bounds[1:], strict=True)], axis=1
-        )
-        return best, where
+    def likeness(self, keys_of: Gallery, keys: Sequence[int]) -> Floats:
+        """(keys, P) the highest correlation of each key with each picture, where either may be cut from the other.
+
+        Many keys at once: the descriptors of a large gallery come from memory once for all of them.
+        """
+        cuts = [
+            _cuts(_band(keys_of.pictures[key]), len(VIEWS) if keys_of.still[keys_of.owner[key]] else CLIP_VIEWS)
+            for key in keys
+        ]
+        starts = np.cumsum([0, *(len(views) for views in cuts[:-1])])
+        views = _unit(np.concatenate(cuts))
+        best = np.full((len(keys), len(self._whole[0])), -1, np.float32)
+        for pictures in self._whole:
+            np.maximum(best, np.maximum.reduceat(views @ pictures.T, starts, axis=0), out=best)
+        whole = np.stack([mine[0] for mine in cuts])
+        for side in (_unit(whole), _unit(whole[..., ::-1])):
+            for pictures in self._views:
+                np.maximum(best, side @ pictures.T, out=best)
+        return best
+
+    def best_of_each_sample(self, likeness: Floats) -> Floats:
+        """(keys, P) → (keys, S): the best of each sample's pictures."""
+        return np.asarray(np.maximum.reduceat(likeness, self._starts, axis=1), np.float32)
+
+    def best_pictures(self, likeness: Floats, sample: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """(keys, P) → (keys,) the best of the sample's pictures, and which one it is."""
+        first, after = self._bounds[sample : sample + 2]
+        mine = likeness[:, first:after]
+        return mine.max(axis=1), np.asarray(mine.argmax(axis=1) + first, np.int64)
 
 
 # --- step 2 -----------------------------------------------------------------------------------------------------
@@ -313,9 +343,10 @@ def aligned(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> tuple[float, 
     The best of four ways (each may be cut from the other, or from its mirror image), or the first that reaches COPY.
     """
     best, mirrored = 0.0, False
+    first = _Picture.of(a)
     for flip in (False, True):
-        other = np.ascontiguousarray(b[:, ::-1]) if flip else b
-        for whole, part in ((a, other), (other, a)):
+        other = _Picture.of(np.ascontiguousarray(b[:, ::-1]) if flip else b)
+        for whole, part in ((first, other), (other, first)):
             score = _laid_over(whole, part)
             if score > best:
                 best, mirrored = score, flip
@@ -324,11 +355,23 @@ def aligned(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> tuple[float, 
     return best, mirrored
 
 
-def _laid_over(whole: npt.NDArray[np.uint8], part: npt.NDArray[np.uint8]) -> float:
+@dataclass(frozen=True)
+class _Picture:
+    """A fingerprint, band-passed, and the descriptors of its VIEWS."""
+
+    grey: npt.NDArray[np.uint8]
+    band: Floats
+    views: Floats
+
+    @classmethod
+    def of(cls, grey: npt.NDArray[np.uint8]) -> "_Picture":
+        band = _band(grey)
+        return cls(grey, band, _unit(_cuts(band, len(VIEWS))))
+
+
+def _laid_over(whole: _Picture, part: _Picture) -> float:
     """Correlation once `part` is laid over the place in `whole` that it may have been cut from."""
-    in_whole, in_part = _band(whole), _band(part)
-    views = _unit(_cuts(in_whole, len(VIEWS)))
-    likeness = views @ _unit(_cuts(in_part, 1)[0])
+    likeness = whole.views @ part.views[0]
     at = int(likeness.argmax())
     if likeness[at] < WORTH_PROVING:
         return 0.0
@@ -336,15 +379,17 @@ def _laid_over(whole: npt.NDArray[np.uint8], part: npt.NDArray[np.uint8]) -> flo
     shift = 0.5 * side - 0.5
     warp = np.array([[side, 0, SIDE * x + shift], [0, side, SIDE * y + shift]], np.float32)
     try:
-        _, found = cv2.findTransformECC(in_part, in_whole, warp, cv2.MOTION_AFFINE, _STOP, _EVERYWHERE, 1)
+        _, found = cv2.findTransformECC(part.band, whole.band, warp, cv2.MOTION_AFFINE, _STOP, _EVERYWHERE, 1)
     except cv2.error:  # it does not converge: nothing to lay over
         return 0.0
     warp = np.asarray(found, np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(whole.astype(np.float32), warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(
+        whole.grey.astype(np.float32), warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
     inside = cv2.warpAffine(np.ones((SIDE, SIDE), np.float32), warp, (SIDE, SIDE), flags=flags) > 0.99
     if inside.mean() < 0.6 or abs(float(np.linalg.det(warp[:, :2]))) < _OVERLAP:
         return 0.0
-    first, second = _band(moved, 0.7, 3.0)[inside], _band(part, 0.7, 3.0)[inside]
+    first, second = _band(moved, 0.7, 3.0)[inside], _band(part.grey, 0.7, 3.0)[inside]
     first, second = first - first.mean(), second - second.mean()
     return float((first * second).sum() / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-6))
