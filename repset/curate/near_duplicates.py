@@ -22,10 +22,11 @@ clips all copies reach 0.90 (another scale, encoding and frame rate, mirrored, c
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -153,30 +154,26 @@ def _search(
     """Look for each sample's key pictures among all pictures of the other gallery; a proved pair is not tried again."""
     if not len(keys_of.pictures) or not len(frames_of.pictures):
         return
-    keys = _key_pictures(keys_of)
+    keys = sorted(_key_pictures(keys_of).items())
     described = _Described(frames_of)
-    numbers = sorted(keys)
-    together = max(1, _BLOCK // (len(VIEWS) * len(frames_of.pictures) * max(map(len, keys.values()))))
+    rows = described.likeness(keys_of, [picture for _, mine in keys for picture in mine])
     with ThreadPoolExecutor(cores()) as pool:
-        for first in range(0, len(numbers), together):
-            block = numbers[first : first + together]
-            likeness = described.likeness(keys_of, [picture for number in block for picture in keys[number]])
-            for number in block:
-                mine = keys[number]
-                every, likeness = likeness[: len(mine)], likeness[len(mine) :]
-                best = described.best_of_each_sample(every)
-                if keys_of is frames_of:
-                    best[:, number] = -1
-                rivals = [
-                    rival for rival in _candidates(keys_of, number, best, frames_of)
-                    if not _is_copy(found, keys_of.samples[number], frames_of.samples[rival])
-                ]  # fmt: skip
-                prove = partial(_prove, keys_of, number, mine, frames_of, described, every)
-                for pair in filter(None, pool.map(prove, rivals)):
-                    known = found.get((pair.a, pair.b))
-                    if known is None or pair.score > known.score:
-                        found[pair.a, pair.b] = pair
-                progress(number + 1, len(keys))
+        for number, mine in keys:
+            likeness = np.stack(list(islice(rows, len(mine))))
+            best = described.best_of_each_sample(likeness)
+            if keys_of is frames_of:
+                best[:, number] = -1
+            rivals = [
+                rival
+                for rival in _candidates(keys_of, number, best, frames_of)
+                if not _is_copy(found, keys_of.samples[number], frames_of.samples[rival])
+            ]
+            prove = partial(_prove, keys_of, number, mine, described, likeness)
+            for pair in filter(None, pool.map(prove, rivals)):
+                known = found.get((pair.a, pair.b))
+                if known is None or pair.score > known.score:
+                    found[pair.a, pair.b] = pair
+            progress(number + 1, len(keys))
 
 
 def _is_copy(found: Mapping[tuple[str, str], Pair], a: str, b: str) -> bool:
@@ -220,12 +217,12 @@ def _prove(
     keys_of: Gallery,
     number: int,
     mine: Sequence[int],
-    frames_of: Gallery,
     described: "_Described",
-    every: Floats,
+    likeness: Floats,
     rival: int,
 ) -> Pair | None:
-    best, where = described.best_pictures(every, rival)
+    frames_of = described.of
+    best, where = described.best_pictures(likeness, rival)
     still = bool(keys_of.still[number])
     order = np.argsort(-best, kind="stable").tolist()[:2] if still else range(len(mine))
     proofs: list[tuple[float, bool, int, int]] = []
@@ -294,16 +291,22 @@ class _Described:
 
     def __init__(self, of: Gallery) -> None:
         cuts = np.stack([_cuts(_band(picture), CLIP_VIEWS) for picture in of.pictures])
+        self.of = of
         self._whole = _unit(cuts[:, 0]), _unit(cuts[:, 0, :, ::-1])
         self._views = [_unit(cuts[:, view]) for view in range(CLIP_VIEWS)]
         self._starts = np.flatnonzero(np.r_[True, of.owner[1:] != of.owner[:-1]])
         self._bounds = np.r_[self._starts, len(of.owner)]
 
-    def likeness(self, keys_of: Gallery, keys: Sequence[int]) -> Floats:
-        """(keys, P) the highest correlation of each key with each picture, where either may be cut from the other.
+    def likeness(self, keys_of: Gallery, keys: Sequence[int]) -> Iterator[Floats]:
+        """For each key (P,) its highest correlation with each picture, where either may be cut from the other.
 
         Many keys at once: the descriptors of a large gallery come from memory once for all of them.
         """
+        many = max(1, _BLOCK // (len(VIEWS) * len(self.of.pictures)))
+        for first in range(0, len(keys), many):
+            yield from self._likeness(keys_of, keys[first : first + many])
+
+    def _likeness(self, keys_of: Gallery, keys: Sequence[int]) -> Floats:
         cuts = [
             _cuts(_band(keys_of.pictures[key]), len(VIEWS) if keys_of.still[keys_of.owner[key]] else CLIP_VIEWS)
             for key in keys
