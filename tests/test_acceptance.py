@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from repset.cli import cli
-from repset.curate.acceptance import accept, draw_audit
-from repset.curate.acceptance_items import is_wrong, items_of
+from repset.curate.acceptance import accept, draw_audit, is_sure, pool_of, pools_of
+from repset.curate.acceptance_items import Item, is_wrong, items_of
 from repset.curate.build import build_curated
 from repset.curate.decision import Decision, Proposal
 from repset.curate.ledger import Ledger
@@ -190,8 +190,24 @@ def test_an_image_is_one_item_as_sure_as_its_least_sure_mask() -> None:
     ]
     first, second = items_of("muscle_mask", rows, split)
     assert (first.kind, first.score, len(first.rows)) == ("biceps+triceps", 0.6, 3)
-    # Of nothing no overlap can be said: an image without a muscle goes after all that have one, whatever its row says.
-    assert (second.kind, second.score, second.name) == ("background", 0.0, "g/1 b")
+    assert (second.kind, second.score, second.name) == ("background", 0.7, "g/1 b")
+
+
+def image_item(number: int, kind: str, score: float) -> Item:
+    return Item(f"g/{number}", str(number), "calibration", kind, score, ())
+
+
+@pytest.mark.parametrize(("below", "taken"), [(200, [True, False, True, False]), (201, [False, False, True, False])])
+def test_images_without_a_muscle_are_ranked_among_themselves_and_last_among_masks(
+    below: int, taken: list[bool]
+) -> None:
+    # Of 200 photos without a muscle the 40 least sure have one, of 200 calves the 60 least sure are wrong.
+    known = [(image_item(n, "background", 1 - n / 400), n >= 160) for n in range(200)]
+    known += [(image_item(200 + n, "calf", 0.9 - n / 400), n >= 140) for n in range(200)]
+    pools = pools_of(known, PARAMS.model_copy(update={"pool_below_groups": below}))
+    said = (("background", 0.99), ("background", 0.51), ("calf", 0.89), ("calf", 0.41))
+    items = [image_item(400 + n, kind, score) for n, (kind, score) in enumerate(said)]
+    assert [is_sure(item, pool) for item in items if (pool := pool_of(item, pools))] == taken
 
 
 @pytest.mark.parametrize(

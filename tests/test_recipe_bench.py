@@ -12,7 +12,7 @@ import yaml
 
 from repset.params import load_params, load_yaml
 from repset.project import Project
-from repset.records import canonical_json, read_rows, write_table
+from repset.records import canonical_json, read_json, read_rows, write_table
 from repset.video import ShardWriter, encode_png
 
 pytestmark = pytest.mark.train
@@ -127,6 +127,26 @@ def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tm
     assert one.arms(1) == arms
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
     assert load_params(drawn).accept.max_error == 0.05
+
+
+def test_a_network_of_larger_images_proposes_and_the_arms_keep_their_size(
+    bench: ModuleType, drawn: Project, tmp_path: Path
+) -> None:
+    one = bench.Bench(drawn, SOURCE, tmp_path / "out", None, None)
+    arms = one.arms(1, 96)
+    assert arms["proposer"]["size_px"] == 96
+    cards = {path.parents[1].name.split("_seed")[0]: read_json(path) for path in (tmp_path / "out").rglob("card.json")}
+    sizes = {name: card["architecture"]["size_px"] for name, card in cards.items()}
+    assert sizes == {"proposer": 96, "arm_bootstrap": 64, "arm_unfiltered": 64, "arm_oracle": 64}
+    table = next((tmp_path / "out").glob("arm_unfiltered*")) / "table.parquet"
+    said = {row["origin_hash"] for row in read_rows(table, "curated") if row["tier"] == "accepted"}
+    assert said == {cards["proposer"]["weights_sha256"]}
+    learned = [read_rows(next((tmp_path / "out").glob(f"{name}*")) / "table.parquet", "curated") for name in cards]
+    assert len([rows for rows in learned if {row["tier"] for row in rows} == {"gold"}]) == 3  # all but unfiltered
+    (proposer,) = (tmp_path / "out").glob("proposer*")
+    begun = (proposer / "proposals.parquet").stat().st_mtime_ns
+    assert one.arms(1, 96) == arms
+    assert (proposer / "proposals.parquet").stat().st_mtime_ns == begun
 
 
 def test_the_bars_are_of_the_rate_chosen_on_validation(

@@ -13,7 +13,9 @@ once a training. The published recipe's encoder begins untrained, since its Imag
 arms: a quarter of the training groups keeps its gold, the others lose it. Trained on that quarter alone (bootstrap),
 with the accepted proposals, with all proposals, and with the truth of the others (oracle): the same recipe, steps and
 seeds. Acceptance is the stage's own (repset.curate), calibrated on the fold calibration. models/segmentation/README.md
-says with which project and steps: with few photos nothing is accepted, with few steps more labels show no gain.
+says with which project and steps: with few photos nothing is accepted, with few steps more labels show no gain. The
+bootstrap itself proposes, or with --proposer-size a network that learned from the same quarter in larger images: more
+exact, slower, and scored beside the arms, all four of which keep --size.
 
 Every training is written to its own folder and never done twice, so a run that was stopped goes on; results.json holds
 whatever is there, with the steps that were run (whole epochs) and their seconds (since the last stop, if any).
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="[default: train.segmentation.max_steps]")
     parser.add_argument("--size", type=int, help="[default: train.segmentation.size_px]")
+    parser.add_argument("--proposer-size", type=int, help="arms: of the network that proposes [default: the bootstrap]")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the published recipe")
     encoder = parser.add_mutually_exclusive_group()
     encoder.add_argument("--fetch", action="store_true", help="ImageNet weights for the published recipe's encoder")
@@ -74,7 +77,10 @@ def main() -> None:
     project = Project(options.project.resolve())
     begins = "fetched" if options.fetch else "ours" if options.same_encoder else "untrained"
     bench = Bench(project, options.source, options.out.resolve(), options.steps, options.size, begins)
-    found = bench.recipes(options.seeds, options.rates) if options.part == "recipes" else bench.arms(options.seeds)
+    if options.part == "recipes":
+        found = bench.recipes(options.seeds, options.rates)
+    else:
+        found = bench.arms(options.seeds, options.proposer_size)
     path = options.out / "results.json"
     results = read_json(path) if path.is_file() else {}
     part = options.part if begins == "untrained" else f"{options.part}, encoder {begins}"
@@ -133,16 +139,24 @@ class Bench:
             },
         }
 
-    def arms(self, seeds: int) -> dict[str, Any]:
-        """The four arms, and how each compares with bootstrap."""
+    def arms(self, seeds: int, proposer_size: int | None = None) -> dict[str, Any]:
+        """The four arms, and how each compares with bootstrap.
+
+        Args:
+            proposer_size: side in pixels of the images of the network that proposes; None: the bootstrap does.
+        """
         scores: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
-        taken = []
+        taken, proposers = [], []
         for seed in range(seeds):
             gold, rest = quarter(self.rows, seed)
             first = self.train(f"arm bootstrap seed {seed}", gold, self.ours(), seed)
             scores["bootstrap"].append(first)
-            model = Path(first["folder"]) / "model"
-            proposed = segmentation.propose(self.project, model, TASK, self.source, "cpu", shown)
+            proposer = first
+            if proposer_size not in (None, self.budget["size_px"]):
+                recipe = self.ours().model_copy(update={"size_px": proposer_size})
+                proposer = self.train(f"proposer seed {seed}", gold, recipe, seed)
+            proposers.append(proposer)
+            proposed = self.propose(Path(proposer["folder"]))
             proposals, accepted, facts = sorted_out(TASK, proposed, self.rows, rest, self.params.accept)
             taken.append(facts)
             tables = {"accepted": gold + accepted, "unfiltered": gold + proposals, "oracle": gold + rest}
@@ -156,6 +170,7 @@ class Bench:
         return {
             **self.facts(seeds),
             "gold_share": GOLD_SHARE,
+            "proposer": {"size_px": proposer_size or self.budget["size_px"], **summary(proposers)},
             "acceptance": taken,
             "arms": {arm: summary(runs) for arm, runs in scores.items()},
             "minus_bootstrap": gain,
@@ -213,6 +228,14 @@ class Bench:
         muscles, nothing = found["miou_muscles"], found["baseline"]["miou"]
         print(f"{name}: mIoU {found['miou']:.3f}, muscles {muscles:.3f}, all background {nothing:.3f}", flush=True)
         return {**found, "folder": str(folder)}
+
+    def propose(self, folder: Path) -> Rows:
+        """Proposals of a training's network for every image, kept in its folder."""
+        kept = folder / "proposals.parquet"
+        if not kept.is_file():
+            rows = segmentation.propose(self.project, folder / "model", TASK, self.source, "cpu", shown)
+            write_table(kept, "proposals", rows)
+        return read_rows(kept, "proposals")
 
     def score(self, model: Path) -> Tally:
         """The fold test with its true masks."""

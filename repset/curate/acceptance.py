@@ -199,7 +199,7 @@ def pools_of(known: Sequence[tuple[Item, bool]], params: AcceptParams) -> list[P
 
 def _pool(kinds: tuple[str, ...], known: Sequence[tuple[Item, bool]], params: AcceptParams) -> Pool:
     _, numbers = np.unique([item.group for item, _ in known], return_inverse=True)
-    scores = np.array([item.score for item, _ in known])
+    scores = np.array([_rank(item, kinds) for item, _ in known])
     wrong = np.array([is_wrong_ for _, is_wrong_ in known])
     choice = choose(scores, wrong, numbers.astype(np.int64), params.max_error, params.confidence)
     return Pool(kinds, int(numbers.max()) + 1, choice)
@@ -212,7 +212,13 @@ def pool_of(item: Item, pools: Sequence[Pool]) -> Pool | None:
 
 def is_sure(item: Item, pool: Pool) -> bool:
     """Whether an item lies above its pool's threshold."""
-    return pool.choice.threshold is not None and item.score >= pool.choice.threshold
+    return pool.choice.threshold is not None and _rank(item, pool.kinds) >= pool.choice.threshold
+
+
+def _rank(item: Item, kinds: Sequence[str]) -> float:
+    """How sure an item is beside the others of its pool. An image without a muscle is the least sure beside masks: its
+    score says how faint the faintest trace is, which is no overlap, and would put missed muscles before them."""
+    return 0.0 if item.kind == BACKGROUND and len(kinds) > 1 else item.score
 
 
 def _refusal(item: Item, labelled: set[str], pools: Sequence[Pool]) -> str | None:

@@ -52,8 +52,7 @@ class Item:
 def items_of(task: str, proposals: Iterable[Row], split: Mapping[str, Row]) -> list[Item]:
     """Items in the order of sample and target; a row without a score counts as the least sure (0).
 
-    An image is as sure as its least sure mask. One in which no muscle is seen counts as the least sure, too: its score
-    says how faint the faintest trace is, which is no overlap, and would put missed muscles before the surest masks.
+    An image is as sure as its least sure mask; one in which no muscle is seen, as its background row.
 
     Args:
         split: sample_id → row of the table `split`; samples outside it are left out.
@@ -65,8 +64,8 @@ def items_of(task: str, proposals: Iterable[Row], split: Mapping[str, Row]) -> l
     items = []
     for (sample_id, _), rows in sorted(together.items()):
         fold = split[sample_id]
-        telling = [row for row in rows if row["blob"]] if task == "muscle_mask" else rows
-        score = min((row["score"] if row["score"] is not None else 0.0 for row in telling), default=0.0)
+        telling = [row for row in rows if row["blob"]] or rows
+        score = min(row["score"] if row["score"] is not None else 0.0 for row in telling)
         items.append(Item(sample_id, fold["group"], fold["fold"], _kind(task, rows), score, tuple(rows)))
     return items
 
