@@ -1,6 +1,7 @@
 """The training loop: repeatable to the bit, resumable, and choosing on the validation fold."""
 
 import math
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from repset.learn.learner import Learner, warm_cosine
 from repset.learn.losses import build_loss
 from repset.learn.order import Items, Seeded, Shuffle
 from repset.learn.plan import Plan
+from repset.records import read_json
 
 pytestmark = pytest.mark.train
 
@@ -149,6 +151,15 @@ def test_a_training_leaves_no_file_open(tmp_path: Path) -> None:
     before = open_files()
     run(tmp_path / "second", epochs=1)
     assert open_files() == before
+
+
+def test_a_training_ends_well_where_git_holds_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path)
+    outcome = run(tmp_path, epochs=2)
+    assert outcome.facts["epochs"] == 2
+    assert read_json(tmp_path / "history" / "metrics.json")["step"] == 1
+    assert not (tmp_path / ".dvc").exists()  # nor is anything set up there
 
 
 def test_without_validation_items_the_last_epoch_is_taken(tmp_path: Path) -> None:

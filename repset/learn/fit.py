@@ -150,15 +150,19 @@ def _log(rows: list[dict[str, Any]], folder: Path) -> None:
     os.environ["DVC_STUDIO_OFFLINE"] = "true"  # DVCLive reports to a web service wherever a token lies about
     from dvclive import Live
 
+    class Curves(Live):  # type: ignore[misc]
+        """The files alone, no experiment."""
+
+        def _init_dvc(self) -> None:
+            """Leave the repository alone: a git without a commit would be an error, and its files would stay open."""
+
     logging.getLogger("dvclive").setLevel(logging.ERROR)
-    with Live(str(folder), save_dvc_exp=False, dvcyaml=None) as live:
+    with Curves(str(folder), save_dvc_exp=False, dvcyaml=None) as live:
         for row in rows:
             for name, value in row.items():
                 if value is not None:
                     live.log_metric(name, value)
             live.next_step()
-    if live._dvc_repo:  # it leaves the files of the repository open, two for each of git's packs
-        live._dvc_repo.close()
 
 
 @contextmanager
