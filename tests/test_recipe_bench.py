@@ -144,9 +144,9 @@ def test_a_network_of_larger_images_proposes_and_the_arms_keep_their_size(
     learned = [read_rows(next((tmp_path / "out").glob(f"{name}*")) / "table.parquet", "curated") for name in cards]
     assert len([rows for rows in learned if {row["tier"] for row in rows} == {"gold"}]) == 3  # all but unfiltered
     (proposer,) = (tmp_path / "out").glob("proposer*")
-    begun = (proposer / "proposals.parquet").stat().st_mtime_ns
+    written = (proposer / "proposals.parquet").stat().st_mtime_ns
     assert one.arms(1, 96) == arms
-    assert (proposer / "proposals.parquet").stat().st_mtime_ns == begun
+    assert (proposer / "proposals.parquet").stat().st_mtime_ns == written
 
 
 def test_the_bars_are_of_the_rate_chosen_on_validation(

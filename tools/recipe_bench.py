@@ -84,6 +84,8 @@ def main() -> None:
     path = options.out / "results.json"
     results = read_json(path) if path.is_file() else {}
     part = options.part if begins == "untrained" else f"{options.part}, encoder {begins}"
+    if options.part == "arms" and options.proposer_size:
+        part += f", proposer {options.proposer_size} px"
     write_json(path, {**results, part: found})
     print(json.dumps(found, indent=2))
 
