@@ -1,6 +1,7 @@
 """The training loop: repeatable to the bit, resumable, and choosing on the validation fold."""
 
 import math
+import signal
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,25 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch
     assert whole.facts == again.facts
     assert history(tmp_path / "whole") == history(tmp_path / "cut")
     assert not list((tmp_path / "cut" / "scratch").iterdir())
+
+
+def test_ctrl_c_in_a_training_stays_one_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(done: int, total: int, label: str) -> None:
+        if done == 12:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", progress=press)
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed: list[int] = []
+    again = run(tmp_path / "cut", progress=lambda done, total, label: resumed.append(done))
+    assert resumed == list(range(11, 21))
+    assert same(run(tmp_path / "whole"), again)
 
 
 @pytest.mark.parametrize("seed", range(10))

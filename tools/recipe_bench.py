@@ -24,6 +24,7 @@ With other steps or another size than params.yaml the results say so.
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ import numpy as np
 
 from repset.curate.acceptance import is_sure, pool_of, pools_of
 from repset.curate.acceptance_items import Item, is_wrong, items_of
-from repset.errors import DataError
+from repset.errors import DataError, RepsetError
 from repset.learn import segmentation
 from repset.learn.card import data_kind, load_card
 from repset.learn.data import CLASSES, TASK, MaskedImage, MediaReader, index_mask, read_masked_images
@@ -352,4 +353,9 @@ def shown(done: int, total: int, label: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RepsetError as error:
+        sys.exit(f"recipe_bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit("recipe_bench: stopped. What was finished is kept; run the same command again to go on.")

@@ -12,6 +12,8 @@ epoch has as many times fewer steps. They repeat themselves, too, but give other
 import logging
 import os
 import shutil
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -115,7 +117,7 @@ def train(
     unfinished = folder / "last.ckpt"
     # An encoder that is cut to a few levels holds weights that no answer hangs on.
     strategy = "auto" if many == 1 else "ddp_find_unused_parameters_true"
-    with _quiet():
+    with _quiet(), _ctrl_c():
         trainer = lightning.Trainer(
             accelerator=device.type, devices=many, strategy=strategy, max_epochs=epochs, limit_train_batches=limit,
             deterministic=True, callbacks=[_Checkpoints(unfinished)], logger=False, enable_progress_bar=False,
@@ -125,8 +127,6 @@ def train(
             learner, loader, DataLoader(cast("Dataset[Any]", validation), plan.batch),
             ckpt_path=unfinished if unfinished.is_file() else None, weights_only=True,
         )  # fmt: skip
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if processes.rank() == 0:  # DVCLive keeps a file in the project, over which two processes would stumble
         _log(learner.rows, history)
         shutil.rmtree(folder, ignore_errors=True)
@@ -177,3 +177,16 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """A Ctrl-C stays one: Lightning would leave by `sys.exit(1)`, without a word, and deaf to the next."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        raise KeyboardInterrupt from stopped
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may set it
+            signal.signal(signal.SIGINT, handler)
