@@ -74,6 +74,30 @@ def test_a_quarter_of_the_groups_keeps_its_gold(bench: ModuleType, drawn: Projec
     assert bench.quarter(one.rows, 0)[1] == rest
 
 
+@pytest.mark.parametrize(
+    ("images", "limit", "steps"),
+    [
+        (694, 1200, 1188),  # 44 an epoch: 27.3 of them
+        (2817, 1200, 1232),  # 176, since the last picture alone is no batch: 6.8 of them
+        (16, 7, 7),
+        (17, 3, 3),
+        (33, 2, 2),
+        (49, 2, 2),  # 3 an epoch: cut, as it was
+        (2817, None, None),
+    ],
+)
+def test_arms_are_trained_for_the_whole_epochs_nearest_to_the_limit(
+    bench: ModuleType, drawn: Project, images: int, limit: int | None, steps: int | None
+) -> None:
+    recipe = load_params(drawn).train.segmentation.model_copy(update={"batch": 16, "max_steps": limit})
+    rows = [
+        {"sample_id": f"photo {n // 3}", "fold": fold, "target": canonical_json({"class": name, "variant": f"{n % 3}"})}
+        for fold, name in (("train", "background"), ("train", "calf"), ("test", "calf"))
+        for n in range(images)
+    ]
+    assert bench.evened(recipe, rows).max_steps == steps
+
+
 def test_the_published_recipe_stays_as_published_but_for_the_budget(
     bench: ModuleType, drawn: Project, tmp_path: Path
 ) -> None:
@@ -164,7 +188,7 @@ def test_the_bars_are_of_the_rate_chosen_on_validation(
     monkeypatch.setattr(one, "train", train)
     found = one.recipes(2, (0.1, 0.2))
     assert found["published_chosen_on_validation"] == "published 0.1"
-    assert (found["recipes"]["ours"]["steps"], found["recipes"]["ours"]["seconds"]) == (28, 10.5)
+    assert (found["recipes"]["ours"]["steps_by_seed"], found["recipes"]["ours"]["seconds"]) == ([28, 28], 10.5)
     assert found["ours_minus_published"]["miou_muscles"] == pytest.approx(0.2)
     assert list(found["bars"].values()) == [True, True, True]
     runs["published 0.1"] = (37, 0.4)

@@ -18,7 +18,8 @@ bootstrap itself proposes, or with --proposer-size a network that learned from t
 exact, slower, and scored beside the arms, all four of which keep --size.
 
 Every training is written to its own folder and never done twice, so a run that was stopped goes on; results.json holds
-whatever is there, with the steps that were run (whole epochs) and their seconds (since the last stop, if any).
+whatever is there, with the steps that were run (whole epochs; of an arm the nearest to the limit) and their seconds
+(since the last stop, if any).
 With other steps or another size than params.yaml the results say so.
 """
 
@@ -152,7 +153,7 @@ class Bench:
         taken, proposers = [], []
         for seed in range(seeds):
             gold, rest = quarter(self.rows, seed)
-            first = self.train(f"arm bootstrap seed {seed}", gold, self.ours(), seed)
+            first = self.train(f"arm bootstrap seed {seed}", gold, evened(self.ours(), gold), seed)
             scores["bootstrap"].append(first)
             proposer = first
             if proposer_size not in (None, self.budget["size_px"]):
@@ -167,7 +168,7 @@ class Bench:
                 if arm == "accepted" and not accepted:
                     scores[arm].append(first)  # the same rows and seed give the same weights
                 else:
-                    scores[arm].append(self.train(f"arm {arm} seed {seed}", rows, self.ours(), seed))
+                    scores[arm].append(self.train(f"arm {arm} seed {seed}", rows, evened(self.ours(), rows), seed))
         gain = {arm: compare(scores[arm], scores["bootstrap"]) for arm in ARMS[1:]}
         lead = compare(scores["accepted"], scores["unfiltered"])
         return {
@@ -257,6 +258,20 @@ class Bench:
         yield from (image for image in images if image.fold == fold)
 
 
+def evened(recipe: SegmentationTrain, rows: Rows) -> SegmentationTrain:
+    """With the whole epochs nearest to the limit of steps, so that arms of unlike size are trained about as long.
+
+    A training ends with the last whole epoch within its limit: up to an epoch below it, many steps of a large arm.
+    """
+    train = [row for row in rows if row["fold"] == "train"]
+    images = len({(row["sample_id"], json.loads(row["target"]).get("variant")) for row in train})
+    lonely = images > recipe.batch and images % recipe.batch == 1  # not a batch (repset.learn.fit)
+    epoch = -(-images // recipe.batch) - lonely
+    if recipe.max_steps is None or epoch > recipe.max_steps:
+        return recipe
+    return recipe.model_copy(update={"max_steps": epoch * round(recipe.max_steps / epoch)})
+
+
 def quarter(rows: Rows, seed: int) -> tuple[Rows, Rows]:
     """Rows that keep their gold (a quarter of the training groups, and all of the other folds), and the rest."""
     train = {row["group"] for row in rows if row["fold"] == "train"}
@@ -310,7 +325,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "miou": mean(runs, "miou"),
         "miou_interval_95": interval(together(runs)),
         "miou_by_seed": [run["miou"] for run in runs],
-        "steps": runs[0]["steps"],
+        "steps_by_seed": [run["steps"] for run in runs],
         "seconds": mean(runs, "seconds"),
         "miou_muscles": mean(runs, "miou_muscles"),
         "all_background": runs[0]["baseline"]["miou"],
