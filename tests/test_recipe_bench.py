@@ -173,6 +173,25 @@ def test_a_network_of_larger_images_proposes_and_the_arms_keep_their_size(
     assert (proposer / "proposals.parquet").stat().st_mtime_ns == written
 
 
+@pytest.mark.parametrize(
+    ("part", "option"), [("recipes", ["--proposer-size", "96"]), ("arms", ["--fetch"]), ("arms", ["--same-encoder"])]
+)
+def test_an_option_of_the_other_part_is_refused_in_place_of_ignored(
+    bench: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    option: list[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["recipe_bench.py", part, *option, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stopped:
+        bench.main()
+    assert stopped.value.code == 2
+    assert f"{option[0]} " in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_bars_are_of_the_rate_chosen_on_validation(
     bench: ModuleType, drawn: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

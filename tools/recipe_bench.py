@@ -76,6 +76,10 @@ def main() -> None:
     encoder.add_argument("--fetch", action="store_true", help="ImageNet weights for the published recipe's encoder")
     encoder.add_argument("--same-encoder", action="store_true", help="our encoder and weights in the published recipe")
     options = parser.parse_args()
+    if options.part == "recipes" and options.proposer_size:
+        parser.error("--proposer-size belongs to arms: recipes propose nothing")
+    if options.part == "arms" and (options.fetch or options.same_encoder):
+        parser.error("--fetch and --same-encoder belong to recipes: arms train ours alone")
     project = Project(options.project.resolve())
     begins = "fetched" if options.fetch else "ours" if options.same_encoder else "untrained"
     bench = Bench(project, options.source, options.out.resolve(), options.steps, options.size, begins)
