@@ -48,7 +48,7 @@ def covered(world: World, groups: int) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(
-    ("groups", "alike", "least"), [(150, 0.5, 0.0), (300, 0.5, 0.5), (300, 0.9, 0.5), (600, 0.5, 0.5)]
+    ("groups", "alike", "least"), [(150, 0.5, 0.0), (300, 0.5, 0.5), (300, 0.9, 0.5), (600, 0.5, 0.5), (1500, 0.5, 0.5)]
 )
 def test_the_promise_is_kept_and_half_of_what_an_oracle_takes_is_taken(groups: int, alike: float, least: float) -> None:
     world = World(power=2, alike=alike, seed=groups)
@@ -120,6 +120,24 @@ def test_the_search_stops_at_the_first_failure_and_errors_do_not_move_the_thresh
     assert upper_bound(wrong[taken], groups[taken], 0.95) <= 0.05 < 60 / 400
     assert choice.items == taken.sum() <= 220
     assert scores[117] == pytest.approx(tried[0])  # twice 59 groups
+
+
+@pytest.mark.parametrize(("groups", "first"), [(60, 59), (100, 90), (300, 118), (600, 150), (1500, 236)])
+def test_the_search_begins_with_a_quarter_of_the_groups_within_limits(groups: int, first: int) -> None:
+    scores = np.random.default_rng(groups).permutation(groups).astype(float)
+    assert np.count_nonzero(scores >= thresholds(scores, np.arange(groups), 59)[0]) == first
+
+
+def test_where_many_groups_are_known_a_few_early_errors_do_not_end_the_search() -> None:
+    rng, draws, groups = np.random.default_rng(7), 500, 1500
+    nothing = 0
+    for _ in range(draws):
+        wrong = rng.random(groups) < 0.02
+        nothing += choose(rng.random(groups), wrong, np.arange(groups), 0.05, 0.95).threshold is None
+    # 236 independent groups bear six errors at 5 % and 95 %; more of them come by in a fifth of the draws.
+    assert beta.ppf(0.95, 7, 236 - 6) <= 0.05 < beta.ppf(0.95, 8, 236 - 7)
+    assert abs(nothing / draws - binom.sf(6, 236, 0.02)) < 0.055
+    assert binom.sf(1, 118, 0.02) > 0.65  # with half of them one is borne, and two do
 
 
 def test_nothing_is_taken_where_the_surest_are_wrong() -> None:

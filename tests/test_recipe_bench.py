@@ -153,6 +153,24 @@ def test_arms_and_recipes_are_trained_once(bench: ModuleType, drawn: Project, tm
     assert load_params(drawn).accept.max_error == 0.05
 
 
+def test_a_proposal_is_right_where_it_overlaps_the_truth(bench: ModuleType, drawn: Project, tmp_path: Path) -> None:
+    one = bench.Bench(drawn, SOURCE, tmp_path / "out", None, None)
+    gold, rest = bench.quarter(one.rows, 0)
+    exact, wider, narrower = sorted({row["sample_id"] for row in rest})[:3]
+    proposed = []
+    for sample, columns in ((exact, slice(10, 30)), (wider, slice(6, 34)), (narrower, slice(10, 23))):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[5:30, columns] = 255  # the truth has 20 columns: overlaps 1, 20 / 28 = 0.71, 13 / 20 = 0.65
+        target = canonical_json({"class": "calf", "person": 0, "variant": "a"})
+        proposed.append({"sample_id": sample, "source": SOURCE, "task": "muscle_mask", "target": target, "value": None,
+                         "blob": encode_png(mask), "score": 0.9, "origin_hash": "model"})  # fmt: skip
+    more, facts = bench.sorted_out("muscle_mask", proposed, one.rows, rest, one.params.accept)
+    learned = {arm: [row["sample_id"] for row in rows] for arm, rows in more.items()}
+    assert learned == {"accepted": [], "unfiltered": [exact, wider, narrower], "right": [exact, wider]}
+    assert (facts["proposed"], facts["proposed_wrong"], facts["accepted"]) == (3, 1, 0)
+    assert {row["sample_id"] for row in gold}.isdisjoint(learned["unfiltered"])
+
+
 def test_a_network_of_larger_images_proposes_and_the_arms_keep_their_size(
     bench: ModuleType, drawn: Project, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from penn_score import answers
-from recipe_bench import ARMS, digest, quarter, sorted_out
+from recipe_bench import digest, quarter, sorted_out
 from train_release import without_deepfit
 
 from repset.learn import exercise
@@ -31,6 +31,7 @@ from repset.params import Params, TrainParams, load_yaml, parse
 from repset.project import Project, find_project
 from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, write_json, write_table
 
+ARMS = ("bootstrap", "accepted", "unfiltered", "oracle")
 FOLDS = (("train", 0.4), ("calibration", 0.7), ("test", 1.0))
 DRAWS = 2000
 Rows = list[dict[str, Any]]
@@ -62,11 +63,12 @@ def main() -> None:
         seeded = train.model_copy(update={"seed": seed})
         runs["bootstrap"].append(trained(project, gold, seeded, folder / "bootstrap"))
         found = exercise.propose(project, folder / "bootstrap", exercise.TASK, options.source, "cpu")
-        proposed, accepted, facts = sorted_out(exercise.TASK, found, rows, rest, params.accept)
+        more, facts = sorted_out(exercise.TASK, found, rows, rest, params.accept)
         taken.append({"seed": seed, **facts})
         print(f"seed {seed}: {facts}", flush=True)
-        for arm, more in (("accepted", accepted), ("unfiltered", proposed), ("oracle", rest)):
-            runs[arm].append(trained(project, gold + more, seeded, folder / arm))
+        more["oracle"] = rest
+        for arm in ARMS[1:]:
+            runs[arm].append(trained(project, gold + more[arm], seeded, folder / arm))
     asked = {"source": options.source, "seeds": options.seeds, "steps": options.steps}
     result = {**asked, **summary(runs), "acceptance": taken}
     write_json(options.out / "scores.json", result)

@@ -12,10 +12,11 @@ once a training. The published recipe's encoder begins untrained, since its Imag
 
 arms: a quarter of the training groups keeps its gold, the others lose it. Trained on that quarter alone (bootstrap),
 with the accepted proposals, with all proposals, and with the truth of the others (oracle): the same recipe, steps and
-seeds. Acceptance is the stage's own (repset.curate), calibrated on the fold calibration. models/segmentation/README.md
+seeds. A fifth arm gets the proposals that are right (by the truth, which no acceptance knows): what the best filter is
+worth. Acceptance is the stage's own (repset.curate), calibrated on the fold calibration. models/segmentation/README.md
 says with which project and steps: with few photos nothing is accepted, with few steps more labels show no gain. The
 bootstrap itself proposes, or with --proposer-size a network that learned from the same quarter in larger images: more
-exact, slower, and scored beside the arms, all four of which keep --size.
+exact, slower, and scored beside the arms, all of which keep --size.
 
 Every training is written to its own folder and never done twice, so a run that was stopped goes on; results.json holds
 whatever is there, with the steps that were run (whole epochs; of an arm the nearest to the limit) and their seconds
@@ -50,7 +51,7 @@ from repset.project import Project
 from repset.records import atomic_folder, read_json, read_rows, sha256_bytes, write_json, write_table
 
 RATES = (0.0001, 0.0003, 0.001)
-ARMS = ("bootstrap", "accepted", "unfiltered", "oracle")
+ARMS = ("bootstrap", "accepted", "unfiltered", "right", "oracle")
 GOLD_SHARE = 0.25
 BARS = (0.10, 0.08, 0.03)
 """What is aimed at, in mIoU over the muscles: the published recipe above background everywhere, ours above it, and the
@@ -148,7 +149,7 @@ class Bench:
         }
 
     def arms(self, seeds: int, proposer_size: int | None = None) -> dict[str, Any]:
-        """The four arms, and how each compares with bootstrap.
+        """The arms, and how each compares with bootstrap.
 
         Args:
             proposer_size: side in pixels of the images of the network that proposes; None: the bootstrap does.
@@ -165,14 +166,14 @@ class Bench:
                 proposer = self.train(f"proposer seed {seed}", gold, recipe, seed)
             proposers.append(proposer)
             proposed = self.propose(Path(proposer["folder"]))
-            proposals, accepted, facts = sorted_out(TASK, proposed, self.rows, rest, self.params.accept)
+            more, facts = sorted_out(TASK, proposed, self.rows, rest, self.params.accept)
             taken.append(facts)
-            tables = {"accepted": gold + accepted, "unfiltered": gold + proposals, "oracle": gold + rest}
-            for arm, rows in tables.items():
-                if arm == "accepted" and not accepted:
+            for arm, rows in (more | {"oracle": rest}).items():
+                if not rows:
                     scores[arm].append(first)  # the same rows and seed give the same weights
-                else:
-                    scores[arm].append(self.train(f"arm {arm} seed {seed}", rows, evened(self.ours(), rows), seed))
+                    continue
+                table = gold + rows
+                scores[arm].append(self.train(f"arm {arm} seed {seed}", table, evened(self.ours(), table), seed))
         gain = {arm: compare(scores[arm], scores["bootstrap"]) for arm in ARMS[1:]}
         lead = compare(scores["accepted"], scores["unfiltered"])
         return {
@@ -287,8 +288,8 @@ def quarter(rows: Rows, seed: int) -> tuple[Rows, Rows]:
 
 def sorted_out(
     task: str, proposed: Rows, rows: Rows, rest: Rows, params: AcceptParams
-) -> tuple[Rows, Rows, dict[str, Any]]:
-    """All proposals for the rest and the accepted ones as rows of a curated table, and how acceptance went."""
+) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """By arm, what of the proposals for the rest is learned from, as rows of a curated table; how acceptance went."""
     items = items_of(task, proposed, {row["sample_id"]: row for row in rows})
     truth: dict[str, Rows] = {}
     for row in rows:
@@ -307,7 +308,8 @@ def sorted_out(
         "accepted": len(accepted),
         "accepted_wrong": sum(wrong[id(item)] for item in accepted),
     }
-    return as_curated(mine, context), as_curated(accepted, context), facts
+    taken = {"accepted": accepted, "unfiltered": mine, "right": [item for item in mine if not wrong[id(item)]]}
+    return {arm: as_curated(chosen, context) for arm, chosen in taken.items()}, facts
 
 
 def as_curated(items: Sequence[Item], context: Mapping[str, dict[str, Any]]) -> Rows:

@@ -25,9 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
-START = 2.0
-"""The strictest threshold takes in this many times the groups that zero errors would need: at the fewest possible a
-single error would end the search, and one comes by in most draws of even good proposals."""
+START = (2.0, 4.0)
+"""The strictest threshold takes in SHARE of the groups, but at least and at most this many times those that zero errors
+would need. At the fewest possible a single error would end the search; at twice as many (118) the second does, which in
+seven draws of ten comes by even where 2 % are wrong; four times as many (236) bear six, exceeded in two of ten."""
+
+SHARE = 0.25
 
 STEPS = 20
 """Thresholds tried at most."""
@@ -120,14 +123,15 @@ def choose(scores: Floats, wrong: Bools, groups: Groups, max_error: float, confi
 def thresholds(scores: Floats, groups: Groups, needed: int) -> Floats:
     """The thresholds to try, strictest first; none where the groups do not suffice.
 
-    The first takes in START × `needed` effective groups, or nine tenths of what there are where these are fewer (but
-    never fewer than `needed`); the last takes in everything.
+    The first takes in SHARE of the effective groups, within START × `needed`, or nine tenths of what there are where
+    these are fewer (but never fewer than `needed`); the last takes in everything.
     """
     order = np.argsort(-scores, kind="stable")
     ranked, total = groups[order], effective_groups(groups)
     if total < needed:
         return np.zeros(0)
-    wanted = min(START * needed, max(float(needed), 0.9 * total))
+    least, most = (times * needed for times in START)
+    wanted = min(max(least, min(SHARE * total, most)), max(float(needed), 0.9 * total))
     sizes, squares = np.zeros(int(groups.max()) + 1), 0.0
     first = len(ranked) - 1
     for rank, group in enumerate(ranked):  # Kish's number, kept up to date item by item
