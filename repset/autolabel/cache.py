@@ -2,17 +2,20 @@
 
 import json
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from repset.autolabel.pose import STEP_MS, Followed
+from repset.autolabel.pose import Followed
 from repset.autolabel.pose_bundle import mediapipe_version, model_sha256
 from repset.records import atomic_path, canonical_json, sha256_bytes
 from repset.schema import PoseTrack
 
-_CODE = 3
-"""Raise it when repset.autolabel.pose gives other poses for the same images."""
+SHAPING = ("autolabel/pose.py", "autolabel/look_back.py", "autolabel/people.py", "autolabel/pose_bundle.py", "video.py")
+"""Files of the package that say which poses a medium gives; with another line in them tracks are made anew."""
+
+_PACKAGE = Path(__file__).parent.parent
 
 
 def pose_key(content: str, model: str, how: str) -> str:
@@ -23,8 +26,14 @@ def pose_key(content: str, model: str, how: str) -> str:
         model: as `estimate` takes it.
         how: what else shapes the track (the kind of media, its rate, the frames kept, whom to follow).
     """
-    parts = [_CODE, content, model_sha256(model), mediapipe_version(), STEP_MS, how]
+    parts = [shaping_code(), content, model_sha256(model), mediapipe_version(), how]
     return sha256_bytes(canonical_json(parts).encode())
+
+
+@cache
+def shaping_code(package: Path = _PACKAGE) -> str:
+    """SHA-256 of the files SHAPING."""
+    return sha256_bytes(b"".join((package / name).read_bytes() for name in SHAPING))
 
 
 def read_track(folder: Path, key: str) -> PoseTrack | None:
